@@ -1,0 +1,109 @@
+"""The command `scaling`: plan a study, run it, redraw its figures.
+
+Bad input ends with one sentence on standard error and exit code 2; Ctrl-C keeps what is finished and ends with 130.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scaling.errors import InputError
+
+app = typer.Typer(
+    help="Measure how machine-learning performance scales with data and with model size.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+StudyName = Annotated[str, typer.Argument(help="Name of a study; `scaling list` shows them.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A small version that ends within a minute.")]
+Demo = Annotated[bool, typer.Option("--demo", help="A middle version: a few minutes.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the results; runs/NAME unless given.")]
+Figures = Annotated[Path, typer.Option(help="Folder of figures and their tables.")]
+
+
+@app.command("list")
+def list_studies() -> None:
+    """List the studies."""
+    import studies
+
+    for name in studies.NAMES:
+        print(f"{name:22s} {studies.question(name)}")
+
+
+@app.command()
+def plan(study: StudyName, quick: Quick = False, demo: Demo = False) -> None:
+    """Show what a study will train, in which programs and at what cost; trains nothing."""
+    import scaling
+    import studies
+
+    show_plan(scaling.plan(studies.load(study).study(scale=_scale(quick, demo))))
+
+
+@app.command()
+def run(
+    study: StudyName, out: Out = None, figures: Figures = Path("figures"), quick: Quick = False, demo: Demo = False
+) -> None:
+    """Train a study (or go on where it stopped), draw its figures and say what was found."""
+    import studies
+
+    module, scale = studies.load(study), _scale(quick, demo)
+    folder = out or Path("runs") / (study if scale == "full" else f"{study}-{scale}")
+    module.main(folder, figures, scale=scale)
+
+
+@app.command("figures")
+def redraw(
+    folder: Annotated[Path, typer.Argument(help="Folder with the figures' tables.")] = Path("figures"),
+) -> None:
+    """Redraw every figure from its stored table; trains nothing."""
+    import studies
+
+    for path in studies.redraw(folder):
+        print(path)
+
+
+def show_plan(plan: Any) -> None:
+    """Prints a plan as tables."""
+    console = Console()
+    table = Table("program", "sizes", "models", "chunks", "padding waste", title=f"{plan.study}: compiled programs")
+    for i, group in enumerate(plan.groups):
+        chunks = [c for c in plan.chunks if c.group == i]
+        models = sum(len(s) for c in chunks for s in c.streams)
+        sizes = ", ".join(" × ".join(f"{k} {v}" for k, v in size.items()) for size in group.sizes) or "–"
+        waste = f"{plan.waste[i] - 1:.0%}" if group.kind == "network" else "–"
+        table.add_row(group.learner, sizes, f"{models:,}", f"{len(chunks):,}", waste)
+    console.print(table)
+    print(plan.summary())
+    for group in plan.groups:
+        if group.note:
+            print(group.note)
+
+
+def _scale(quick: bool, demo: bool) -> str:
+    if quick and demo:
+        raise InputError("Give --quick or --demo, not both.")
+    return "quick" if quick else "demo" if demo else "full"
+
+
+def main() -> None:
+    """Entry point of the command."""
+    guard(app)
+
+
+def guard(function: Any) -> None:
+    """Calls a command's function; bad input ends in one sentence and exit code 2, Ctrl-C in 130."""
+    try:
+        function()
+    except InputError as error:
+        print(f"scaling: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped; what is finished is kept, and the same command goes on from there.", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130)  # threads may still be inside a compiled program; every file on disk is whole

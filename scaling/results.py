@@ -1,0 +1,180 @@
+"""Results: the tidy table, one row a trained model, and its store on disk.
+
+A study's folder holds `manifest.json` (the study, the plan, versions, device), `chunks/` (one immutable Parquet
+file for each finished chunk, written aside and renamed, so that a kill leaves only whole files) and, once all is
+trained, `table.parquet`. `COLUMNS` documents every column. Needs no JAX.
+"""
+
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scaling.errors import InputError
+
+COLUMNS: dict[str, str] = {
+    "model": "position of the model in the study",
+    "task": "name of the task",
+    "metric": "what the task is judged by: error, cross_entropy or auc",
+    "learner": "name of the learner",
+    "label": "what a legend calls the curve",
+    "width": "units of each hidden layer; empty for classic learners",
+    "depth": "hidden layers or residual blocks; empty for classic learners",
+    "features": "number of random Fourier features; empty for others",
+    "n_params": "trained parameters N; empty for scikit-learn's learners",
+    "train_size": "training-set size m, unique examples D",
+    "hp_*": "hyperparameters by name; empty where a learner has none of that name",
+    "replicate": "which draw of the training sets",
+    "init_seed": "which initialisation",
+    "validation_size": "validation examples used for choosing hyperparameters",
+    "pool_size": "examples that training sets are drawn from",
+    "test_size": "test examples",
+    "steps": "optimiser steps; solver iterations for convex learners",
+    "examples_seen": "training examples with repeats",
+    "useful_flops": "floating-point operations that the model alone needs",
+    "executed_flops": "floating-point operations spent on it, padding and masked rows included",
+    "final_{train,validation,test}_error": "share of misclassified examples at the end of training",
+    "final_{train,validation,test}_cross_entropy": "mean cross-entropy in nats at the end of training",
+    "final_{train,validation,test}_auc": "area under the ROC curve at the end of training; empty unless binary",
+    "best_*": "the same at the evaluation with the best validation metric",
+    "status": "ok; diverged: the loss is no longer finite; unconverged: a convex solver stopped at its cap",
+    "seconds": "wall time of the model's chunk divided by its models; tables are compared without it",
+    "test_misses": "bits over the test set, 1 where the final model errs (numpy.packbits)",
+    "curve_*": "the training curve: lists of steps and of metrics at each evaluation",
+}
+SIZE_AXES = ("width", "depth", "features")
+MANIFEST = "manifest.json"
+TABLE = "table.parquet"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Results:
+    """The table of a study's trained models and the manifest that says how they came about.
+
+    Attributes:
+        table: one row a trained model, see `COLUMNS`.
+        manifest: study, plan, versions and device, as stored.
+    """
+
+    table: pd.DataFrame
+    manifest: dict[str, Any]
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Results":
+        """Reads a study's folder; what is not finished yet is left out.
+
+        Raises:
+            InputError: the folder holds no study.
+        """
+        store = Store(Path(directory))
+        if not store.exists():
+            raise InputError(f"{directory} holds no study; give the folder that `scaling run` wrote.")
+        return cls(store.table(), store.manifest())
+
+    def training_curves(self) -> pd.DataFrame:
+        """One row an evaluation: model, step and the metrics along training."""
+        lists = [c for c in self.table.columns if c.startswith("curve_")]
+        keys = ["model", "learner", "label", "train_size", "replicate", "init_seed"]
+        hyper = [c for c in self.table.columns if c.startswith("hp_")]
+        networks = self.table[self.table["curve_step"].map(lambda steps: steps is not None)]
+        long = networks[keys + hyper + lists].explode(lists, ignore_index=True)
+        return long.rename(columns={c: c.removeprefix("curve_") for c in lists})
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """The folder of one study."""
+
+    directory: Path
+
+    def exists(self) -> bool:
+        """Whether a study was begun here."""
+        return (self.directory / MANIFEST).is_file()
+
+    def manifest(self) -> dict[str, Any]:
+        """The stored manifest.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            return json.loads((self.directory / MANIFEST).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.directory / MANIFEST} cannot be read ({error}); choose another folder.") from None
+
+    def check_free(self) -> None:
+        """Refuses a folder that holds other things.
+
+        Raises:
+            InputError: it does, or it is no folder.
+        """
+        if self.directory.is_file():
+            raise InputError(f"{self.directory} is a file; choose a folder.")
+        if self.directory.is_dir() and any(not _ours(path) for path in self.directory.iterdir()):
+            raise InputError(f"{self.directory} is not empty and holds no study; choose another folder.")
+
+    def begin(self, manifest: dict[str, Any]) -> None:
+        """Creates the folder and writes the manifest.
+
+        Raises:
+            InputError: the folder cannot be made, or holds other things.
+        """
+        self.check_free()
+        try:
+            (self.directory / "chunks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"The folder {self.directory} cannot be made: {error.strerror}.") from None
+        write_aside(self.directory / MANIFEST, lambda p: p.write_text(json.dumps(manifest, indent=1) + "\n"))
+
+    def finished(self) -> set[int]:
+        """Numbers of the chunks that are done."""
+        return {int(path.stem) for path in (self.directory / "chunks").glob("*.parquet")}
+
+    def write_chunk(self, number: int, rows: pd.DataFrame) -> None:
+        """Writes a finished chunk's rows, whole or not at all."""
+        path = self.directory / "chunks" / f"{number:06d}.parquet"
+        write_aside(path, lambda p: rows.to_parquet(p, index=False))
+
+    def write_table(self) -> pd.DataFrame:
+        """Joins the chunks into the final table and writes it."""
+        table = self.table()
+        write_aside(self.directory / TABLE, lambda p: table.to_parquet(p, index=False))
+        return table
+
+    def table(self) -> pd.DataFrame:
+        """The rows of all finished chunks in the study's order."""
+        paths = sorted((self.directory / "chunks").glob("*.parquet"))
+        if not paths:
+            return pd.DataFrame({"model": []})
+        return tidy(pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True))
+
+
+def _ours(path: Path) -> bool:
+    """What a run that was killed before its manifest was in place leaves behind."""
+    return path.name.startswith(f".{MANIFEST}.") or (path.name == "chunks" and not any(path.iterdir()))
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the study's order and columns in a fixed order with fixed types."""
+    for axis in (*SIZE_AXES, "n_params"):
+        table[axis] = table[axis].astype("Int64") if axis in table else pd.array([None] * len(table), "Int64")
+    hyper = sorted(c for c in table.columns if c.startswith("hp_"))
+    table[hyper] = table[hyper].astype("float64")
+    first = [c for c in COLUMNS if c in table.columns]
+    rest = sorted(set(table.columns) - set(first) - set(hyper))
+    return table[first + hyper + rest].sort_values("model", ignore_index=True)
+
+
+def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
+    """Writes a file beside `path` and renames it, so that a reader sees the whole of it or nothing."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

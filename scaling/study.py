@@ -1,0 +1,182 @@
+"""A study: a task, the learners, the training-set sizes and replicates; one `Model` for each model to train.
+
+Takes plain values and needs no JAX; `scaling.plan` and `scaling.run` carry it out.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+from scaling.errors import InputError
+from scaling.tasks import Task
+
+MIN_VALIDATION = 20
+SMALL_DATA = 2_000  # below it a training set may be tuned on a quarter of its own size only
+
+
+class Learner(Protocol):
+    """What a study asks of a learner; see `scaling.learners`."""
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+
+    @property
+    def kind(self) -> str:
+        """How it is trained: "network", "convex" or "estimator"."""
+
+    @property
+    def sizes(self) -> Sequence[Mapping[str, int]]:
+        """The sizes of its members; one empty mapping where there is only one."""
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """Names of its hyperparameters, with what is tried."""
+
+    def grid(self, size: Mapping[str, int]) -> Mapping[str, Sequence[float]]:
+        """The values tried of each hyperparameter at one size."""
+
+    @property
+    def init_seeds(self) -> int:
+        """How many initialisations of each model are trained."""
+
+    def label(self, size: Mapping[str, int]) -> str:
+        """What a legend calls the member of this size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One model to train; its random keys come from these values and never from where it is trained."""
+
+    learner: str
+    size: tuple[tuple[str, int], ...]
+    hyper: tuple[tuple[str, float], ...]
+    train_size: int
+    replicate: int
+    init_seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What is to be measured.
+
+    Args:
+        name: what its folder and figures are called.
+        task: data, split and metric.
+        learners: networks and classic learners, each with its sizes and hyperparameter grid.
+        train_sizes: numbers of training examples m; each training set is the first m of a replicate's permutation.
+        replicates: independent draws of the training sets.
+        seed: keys every random choice.
+
+    Raises:
+        InputError: one sentence that says what is wrong and what to do.
+    """
+
+    name: str
+    task: Task
+    learners: Sequence[Learner]
+    train_sizes: Sequence[int]
+    replicates: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks what a user may have got wrong, before any work starts."""
+        _check_sizes(self)
+        names = [learner.name for learner in self.learners]
+        if not names:
+            raise InputError("The study has no learners; give at least one.")
+        if len(set(names)) < len(names):
+            raise InputError(f"Two learners have the same name among {', '.join(names)}; give each its own.")
+        if self.replicates < 1:
+            raise InputError(f"replicates is {self.replicates}; it must be at least 1.")
+
+    def learner(self, name: str) -> Any:
+        """The learner of this name."""
+        return next(learner for learner in self.learners if learner.name == name)
+
+    @cached_property
+    def models(self) -> tuple[Model, ...]:
+        """Every model to train, in a fixed order."""
+        return tuple(
+            Model(learner.name, tuple(size.items()), hyper, train_size, replicate, init_seed)
+            for learner in self.learners
+            for size in learner.sizes
+            for train_size in self.train_sizes
+            for replicate in range(self.replicates)
+            for hyper in _settings(learner.grid(size))
+            for init_seed in range(learner.init_seeds)
+        )
+
+    def validation_size(self, train_size: int) -> int:
+        """How many validation examples may be used at a training-set size: a quarter of it where data are few."""
+        available = len(self.task.validation)
+        return available if train_size >= SMALL_DATA else min(available, train_size // 4)
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that defines the study, as JSON."""
+        return {
+            "name": self.name,
+            "task": {"name": self.task.name, "fingerprint": self.task.fingerprint, "split": self.task.split},
+            "learners": [describe_learner(learner) for learner in self.learners],
+            "train_sizes": [int(m) for m in self.train_sizes],
+            "replicates": self.replicates,
+            "seed": self.seed,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of `describe()`: two studies with the same one train the same models."""
+        text = json.dumps(self.describe(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def describe_learner(learner: Any) -> dict[str, Any]:
+    """A learner's fields as JSON; functions by their qualified names."""
+    fields = {f.name: _plain(getattr(learner, f.name)) for f in dataclasses.fields(learner)}
+    return {"class": type(learner).__name__, **fields}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "item"):
+        return value.item()
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
+
+
+def _settings(grid: Mapping[str, Sequence[float]]) -> list[tuple[tuple[str, float], ...]]:
+    combinations = itertools.product(*grid.values())
+    return [tuple(zip(grid, map(float, values), strict=True)) for values in combinations]
+
+
+def _check_sizes(study: Study) -> None:
+    pool, sizes = len(study.task.pool), study.train_sizes
+    if not len(sizes):
+        raise InputError("train_sizes is empty; give at least one training-set size.")
+    for m in sizes:
+        if int(m) != m or m < 1:
+            raise InputError(f"The training-set size {m} is not a positive whole number.")
+        if m > pool:
+            raise InputError(
+                f"The training-set size {m:,} is larger than the pool of {pool:,} examples of {study.task.name}; "
+                "choose sizes up to the pool."
+            )
+        if study.validation_size(m) < MIN_VALIDATION:
+            least = math.ceil(4 * MIN_VALIDATION)
+            raise InputError(
+                f"The training-set size {m} leaves fewer than {MIN_VALIDATION} validation examples for choosing "
+                f"hyperparameters (a quarter of the training set); choose sizes of at least {least}."
+            )
+    if len(set(sizes)) < len(sizes):
+        raise InputError("train_sizes holds the same size twice.")

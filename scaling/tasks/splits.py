@@ -1,0 +1,91 @@
+"""Which rows train, which validate and which test: drawn at random, or in whole blocks of neighbouring rows.
+
+Takes a number of rows and the sizes wanted; gives three disjoint, sorted index arrays that together cover every
+row. Both splits are functions of their arguments alone. They are built on the raw output of a PCG64 generator,
+which NumPy keeps stable between versions; its shuffling methods carry no such promise.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scaling import errors
+
+
+class Split(NamedTuple):
+    """Row indices, int64 and sorted: the pool, the validation set, the test set."""
+
+    pool: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def random_split(n: int, validation_size: int, test_size: int, seed: int = 0) -> Split:
+    """Split n rows at random, each row on its own.
+
+    Raises InputError if a size is below 1 or nothing would be left for the pool.
+
+    Example: `random_split(100, 10, 20)` gives 70 rows to the pool, 10 to validation and 20 to test.
+    """
+    _check_sizes(n, validation_size, test_size)
+    order = np.argsort(_keys(n, seed), kind="stable")
+    test, validation, pool = np.split(order, [test_size, test_size + validation_size])
+    return Split(np.sort(pool), np.sort(validation), np.sort(test))
+
+
+def block_split(n: int, validation_size: int, test_size: int, block: int, seed: int = 0) -> Split:
+    """Split n rows in blocks of `block` consecutive rows, each wholly in one part.
+
+    Use it where rows that stand together resemble each other (cells of a map, minutes of a recording, one
+    patient's visits): only rows at the edge of a block then have near relatives in another part. The row order is
+    cut into as many stretches as there are test blocks and one block is drawn from each, so that the test set
+    spans the data; likewise validation. Sizes are rounded to whole blocks, at least one each; rows left over at the
+    end go to the pool.
+
+    Raises InputError if a size or the block is below 1, or no block would be left for the pool.
+
+    Example: `block_split(1000, 100, 100, block=50)` gives two blocks to validation and two to test.
+    """
+    _check_sizes(n, validation_size, test_size)
+    if block < 1:
+        raise errors.InputError(f"A block must hold at least 1 row, not {block}.")
+    blocks = np.arange(n // block)
+    n_test, n_validation = (max(1, round(size / block)) for size in (test_size, validation_size))
+    if n_test + n_validation >= len(blocks):
+        raise errors.InputError(
+            f"{n:,} rows make only {len(blocks)} whole blocks of {block:,}, too few for a pool beside {n_test} for "
+            f"test and {n_validation} for validation; choose a smaller block."
+        )
+    key = _keys(len(blocks), seed)
+    test = _spread(blocks, key, n_test)
+    validation = _spread(np.setdiff1d(blocks, test), key, n_validation)
+    block_of_row = np.arange(n) // block
+    in_test, in_validation = np.isin(block_of_row, test), np.isin(block_of_row, validation)
+    return Split(*(np.flatnonzero(rows) for rows in (~(in_test | in_validation), in_validation, in_test)))
+
+
+def _keys(n: int, seed: int) -> np.ndarray:
+    """Random uint64 [n]."""
+    # A stream of its own: data made with default_rng(seed) come from PCG64(seed), and keys drawn from that again
+    # would put the rows with the smallest random numbers into the test set.
+    if seed < 0:
+        raise errors.InputError(f"A seed is a whole number from 0 up, not {seed}.")
+    return np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(0x5E7,))).random_raw(n)
+
+
+def _spread(blocks: np.ndarray, key: np.ndarray, count: int) -> np.ndarray:
+    """From each of `count` equal stretches of blocks, the one with the smallest key."""
+    return np.array([stretch[np.argmin(key[stretch])] for stretch in np.array_split(blocks, count)])
+
+
+def _check_sizes(n: int, validation_size: int, test_size: int) -> None:
+    if min(validation_size, test_size) < 1:
+        raise errors.InputError(
+            f"Validation and test need at least 1 row each, not {validation_size} and {test_size}; "
+            "ask for larger sets or bring more rows."
+        )
+    if validation_size + test_size >= n:
+        raise errors.InputError(
+            f"{n:,} rows leave no pool beside {validation_size:,} for validation and {test_size:,} for test; "
+            "ask for smaller sets or bring more rows."
+        )

@@ -1,0 +1,238 @@
+"""One network's whole training as one pure function; `vmap` is applied once, outside.
+
+Takes a `Setup` (what is compiled in), a `Member` (what differs between models that ride together), a `Stream`
+(which examples they see, shared by all members that see the same) and the `Data` (both of `scaling.sampling`);
+gives a `State` and an `Evaluation` (of `scaling.evaluate`). `train` runs a model from start to end; `vectorised` gives the same functions over
+[streams, models], which is how the runner trains.
+
+Letters: S streams, K models, E evaluations, B minibatch rows.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.errors
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from scaling import evaluate, padding
+from scaling.evaluate import Evaluation
+from scaling.sampling import Data, Stream
+
+Array = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What is compiled in: two models with the same setup can share a program.
+
+    Attributes:
+        module: the group's largest member.
+        optimizer: a factory whose arguments are `learning_rate` and any other hyperparameters.
+        n_classes: number of classes, the length of the logits.
+        batch_size: rows of a minibatch; smaller training sets fill a part of it and the rest is masked.
+        evaluations: how often a run is evaluated, at equal distances, the last time at its end.
+        warmup: share of the step budget over which the learning rate rises from zero.
+        standardize: whether features are standardised (else passed on as they are, tokens say).
+        ragged: whether streams of different step budgets ride together.
+        needs_rng: whether the module draws random numbers in training (dropout).
+    """
+
+    module: nn.Module
+    optimizer: Callable[..., optax.GradientTransformation]
+    n_classes: int
+    batch_size: int = 256
+    evaluations: int = 8
+    warmup: float = 0.05
+    standardize: bool = True
+    ragged: bool = False
+    needs_rng: bool = False
+
+
+class Member(NamedTuple):
+    """One model: its Flax variables, the mask of its live parameters (None: all), hyperparameters, random key."""
+
+    variables: Any
+    mask: Any
+    hyper: dict[str, Array]
+    key: Array
+
+
+class State(NamedTuple):
+    """Where a training stands."""
+
+    params: Any
+    mutable: Any
+    optimizer: Any
+    step: Array
+
+
+def schedule(base: Array, steps: Array, warmup: float) -> Callable[[Array], Array]:
+    """Learning rate against step: linear warm-up, then a cosine to zero at the (traced) step budget.
+
+    base · min((t + 1) / w, 1) · ½ (1 + cos(π max(t − w, 0) / (steps − w))), w = max(1, warmup · steps). Optax's
+    own warm-up cosine needs the number of steps when it is compiled.
+    """
+
+    def rate(t: Array) -> Array:
+        t = jnp.asarray(t, jnp.float32)
+        rise = jnp.maximum(1.0, warmup * steps)
+        progress = jnp.clip((t - rise) / jnp.maximum(1.0, steps - rise), 0.0, 1.0)
+        return base * jnp.minimum((t + 1) / rise, 1.0) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+
+    return rate
+
+
+def start(setup: Setup, member: Member, stream: Stream) -> State:
+    """The state before the first step."""
+    params, _, mutable = split_variables(member.variables)
+    return State(params, mutable, _optimizer(setup, member, stream).init(params), jnp.int32(0))
+
+
+def step(setup: Setup, member: Member, stream: Stream, data: Data, state: State) -> tuple[State, Array]:
+    """One optimiser step on the next minibatch: the new state, and the loss before it."""
+    x, y, live = _minibatch(setup, stream, data, state.step)
+    _, fixed, _ = split_variables(member.variables)
+    key = jax.random.fold_in(member.key, state.step) if setup.needs_rng else None
+
+    def objective(params: Any) -> tuple[Array, Any]:
+        variables = {"params": params, **fixed, **state.mutable}
+        logits, mutable = _apply_training(setup.module, variables, x, live, key)
+        losses = jnp.where(live, evaluate.cross_entropy(logits, y), 0.0)
+        return losses.sum() / jnp.minimum(setup.batch_size, stream.size), mutable
+
+    (loss, mutable), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+    grads = padding.apply_mask(member.mask, grads)
+    updates, optimizer = _optimizer(setup, member, stream).update(grads, state.optimizer, state.params)
+    params: Any = optax.apply_updates(state.params, updates)
+    return State(params, mutable, optimizer, state.step + 1), loss
+
+
+def advance(
+    setup: Setup, member: Member, stream: Stream, data: Data, state: State, longest: Array
+) -> tuple[State, Evaluation]:
+    """Trains one model up to its next evaluation and evaluates it.
+
+    `longest` is the largest number of steps between evaluations in the batch; a model that has fewer waits.
+    """
+    segment = stream.steps // setup.evaluations
+
+    def body(i: Array, state: State) -> State:
+        new, _ = step(setup, member, stream, data, state)
+        if setup.ragged:
+            new = jax.tree.map(lambda a, b: jnp.where(i < segment, a, b), new, state)
+        return new
+
+    state = jax.lax.fori_loop(0, longest, body, state)
+    return state, evaluate.evaluate(
+        _predict(setup, member, stream, state), setup.n_classes, setup.batch_size, stream, data
+    )
+
+
+def train(setup: Setup, member: Member, stream: Stream, data: Data) -> tuple[State, Evaluation]:
+    """One model's whole training: the final state and its evaluations, each with a leading axis E."""
+
+    def segment(state: State, _: None) -> tuple[State, Evaluation]:
+        return advance(setup, member, stream, data, state, stream.steps // setup.evaluations)
+
+    return jax.lax.scan(segment, start(setup, member, stream), None, length=setup.evaluations)
+
+
+def vectorised(setup: Setup) -> tuple[Callable[..., State], Callable[..., tuple[State, Evaluation]]]:
+    """`start` and `advance` over [S, K]: members and states carry both axes, streams the first, data neither.
+
+    With a single stream the first axis is taken off and put back: a mapped axis of length one would turn each
+    contiguous read into a gather.
+    """
+
+    def over_models(function: Callable, *args: Any, axes: tuple) -> Any:
+        return jax.vmap(function, in_axes=axes)(*args)
+
+    def over_streams(function: Callable, n_streams: int, *args: Any, axes: tuple) -> Any:
+        if n_streams > 1:
+            return jax.vmap(function, in_axes=axes)(*args)
+        first = [a if axis is None else jax.tree.map(lambda x: x[0], a) for a, axis in zip(args, axes, strict=True)]
+        return jax.tree.map(lambda x: x[None], function(*first))
+
+    def start_all(members: Member, streams: Stream) -> State:
+        one = partial(over_models, partial(start, setup), axes=(0, None))
+        return over_streams(one, streams.size.shape[0], members, streams, axes=(0, 0))
+
+    def advance_all(members: Member, streams: Stream, data: Data, states: State) -> tuple[State, Evaluation]:
+        longest = jnp.max(streams.steps) // setup.evaluations
+        inner = lambda m, s, d, state: advance(setup, m, s, d, state, longest)  # noqa: E731
+        one = partial(over_models, inner, axes=(0, None, None, 0))
+        return over_streams(one, streams.size.shape[0], members, streams, data, states, axes=(0, 0, None, 0))
+
+    return start_all, advance_all
+
+
+def split_variables(variables: Any) -> tuple[Any, Any, Any]:
+    """Trained parameters, constants (which lanes live), and what a forward pass in training updates."""
+    fixed = {k: v for k, v in variables.items() if k == "lanes"}
+    mutable = {k: v for k, v in variables.items() if k not in ("params", "lanes")}
+    return variables["params"], fixed, mutable
+
+
+def draws_random_numbers(module: nn.Module, x: jax.ShapeDtypeStruct) -> bool:
+    """Whether a forward pass in training asks for random numbers."""
+
+    def forward(key: Array, x: Array) -> Any:
+        variables = module.init({"params": key, "dropout": key}, x, **keywords(module, False, None))
+        return _apply_training(module, variables, x, jnp.ones(len(x), bool), None)
+
+    try:
+        jax.eval_shape(forward, jax.random.key(0), x)
+    except flax.errors.InvalidRngError:
+        return True
+    return False
+
+
+def _optimizer(setup: Setup, member: Member, stream: Stream) -> optax.GradientTransformation:
+    hyper = dict(member.hyper)
+    rate = schedule(hyper.pop("learning_rate"), stream.steps, setup.warmup)
+    return setup.optimizer(learning_rate=rate, **hyper)
+
+
+def _minibatch(setup: Setup, stream: Stream, data: Data, step: Array) -> tuple[Array, Array, Array]:
+    """Rows, labels and which rows are live; nothing from beyond the first `size` examples comes through."""
+    begin = stream.starts[step]
+    x = evaluate.rows(data.pool_x, stream.replicate, begin, setup.batch_size)
+    y = evaluate.rows(data.pool_y, stream.replicate, begin, setup.batch_size)
+    row = begin - setup.batch_size + jnp.arange(setup.batch_size, dtype=jnp.int32)
+    live = (row >= 0) & (row < stream.size)
+    return _prepare(setup, stream, evaluate.keep(live, x)), evaluate.keep(live, y), live
+
+
+def _prepare(setup: Setup, stream: Stream, x: Array) -> Array:
+    if not setup.standardize:
+        return x
+    return (x.astype(stream.mean.dtype) - stream.mean[None]) * stream.scale[None]
+
+
+def keywords(module: nn.Module, training: bool, live: Array | None) -> dict[str, Any]:
+    """A module's `__call__` may name `train` (a bool) and `live` (which rows count, for batch statistics)."""
+    named = inspect.signature(type(module).__call__).parameters
+    offered = {"train": training, "live": live}
+    return {k: v for k, v in offered.items() if k in named}
+
+
+def _predict(setup: Setup, member: Member, stream: Stream, state: State) -> Callable[[Array], Array]:
+    """The trained network as a function of raw features."""
+    _, fixed, _ = split_variables(member.variables)
+    variables = {"params": state.params, **fixed, **state.mutable}
+    keywords = keywords(setup.module, False, None)
+    return lambda x: setup.module.apply(variables, _prepare(setup, stream, x), **keywords)
+
+
+def _apply_training(module: nn.Module, variables: Any, x: Array, live: Array, key: Array | None) -> tuple[Array, Any]:
+    """Logits, and the collections that a forward pass in training updates."""
+    mutable = sorted(set(variables) - {"params", "lanes"})
+    rngs = {} if key is None else {"dropout": key}
+    out, updated = module.apply(variables, x, mutable=mutable, rngs=rngs, **keywords(module, True, live))
+    return out, updated

@@ -1,0 +1,43 @@
+"""The studies: one runnable module for each question, importable and known to the command `scaling`.
+
+A study module has `study(scale)`, the `Study` it trains; `run(out, scale)`, which trains it and gives `Results`;
+`draw(folder)`, which draws its figures from the tables stored there; and `main(out, figures, scale)`, all of it.
+`scale` is "quick" (within a minute), "demo" (a few minutes) or "full" (what the committed figures show).
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import InputError
+
+NAMES = ("performance-vs-data",)
+SCALES = ("quick", "demo", "full")
+
+
+def load(name: str) -> Any:
+    """The module of a study.
+
+    Raises:
+        InputError: there is no study of this name.
+    """
+    if name.replace("_", "-") not in NAMES:
+        raise InputError(f"There is no study {name!r}; the studies are: {', '.join(NAMES)}.")
+    return importlib.import_module(f"studies.{name.replace('-', '_')}")
+
+
+def question(name: str) -> str:
+    """The first line of a study's docstring: the question it answers."""
+    return (load(name).__doc__ or "").strip().splitlines()[0]
+
+
+def redraw(folder: Path) -> list[Path]:
+    """Draws the figures of every study whose tables are in `folder`; gives the files written.
+
+    Raises:
+        InputError: there is no study's table.
+    """
+    found = [name for name in NAMES if (folder / f"{load(name).TABLE}.csv").is_file()]
+    if not found:
+        raise InputError(f"{folder} holds no study's table; give the folder of figures that `scaling run` wrote.")
+    return [path for name in found for path in load(name).draw(folder)]

@@ -1,0 +1,114 @@
+"""Do older learners plateau as data grow, while larger networks keep improving?
+
+Source: A. Ng, Machine Learning Yearning (2018), chapter 4, "Scale drives machine learning progress", whose
+figure is drawn by hand. Here it is measured on Covertype: test error against training-set size, for
+logistic regression, a linear SVM, an RBF SVM at two numbers of random features, and networks of three widths;
+with scikit-learn (extra `classic`) also nearest neighbours and extra trees. Each learner's hyperparameters are
+chosen on validation, for every training-set size and replicate on its own.
+
+Command:   scaling run performance-vs-data        (or python studies/performance_vs_data.py)
+"""
+
+import argparse
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from scaling import cli, curves, figures, plot, tasks
+from scaling.learners import classic, networks
+from scaling.results import Results
+from scaling.study import Learner, Study
+
+NAME = "performance-vs-data"
+TABLE = "performance_vs_data"
+MARGIN = 0.01  # of a plateau: one point of error a decade of data
+SIZES = {
+    "full": (200, 1_000, 5_000, 20_000, 60_000, 200_000, 531_012),
+    "demo": (200, 2_000, 20_000, 200_000),
+    "quick": (200, 2_000, 20_000),
+}
+REPLICATES = {"full": 4, "demo": 2, "quick": 2}
+
+
+def study(scale: str = "full", split: str = "random") -> Study:
+    """What is trained; `split="blocks"` keeps neighbouring cells of the map on one side of the split."""
+    task = tasks.covertype(split)
+    sizes = dict.fromkeys(min(m, len(task.pool)) for m in SIZES[scale])  # the block split has a smaller pool
+    return Study(NAME, task, learners(scale), tuple(sizes), REPLICATES[scale])
+
+
+def learners(scale: str) -> Sequence[Learner]:
+    """The learners and their grids."""
+    full = scale == "full"
+    narrow, wide = ((3e-3, 1e-2, 3e-2), (1e-3, 3e-3, 1e-2)) if full else ((1e-2,), (3e-3,))
+    rates = {16: narrow, 128: narrow, 512: wide}
+    decay = (1e-2, 1e-1) if full else (1e-2,)
+    budget = {"full": 14_000, "demo": 6_000, "quick": 1_000}[scale]
+    widths = (16, 128) if scale == "quick" else (16, 128, 512)
+    older: list[Learner] = [
+        classic.logistic_regression(classic.L2 if full else classic.L2[::2]),
+        classic.linear_svm(classic.L2 if full else classic.L2[::2]),
+        classic.rbf_svm((256, 1024), (0.01, 0.03, 0.1), (1e-6, 1e-5, 1e-4, 1e-3)) if full
+        else classic.rbf_svm((256,), (0.03,), (1e-5, 1e-3)),
+    ]  # fmt: skip
+    if full and importlib.util.find_spec("sklearn"):
+        older += [classic.nearest_neighbours((1, 3, 9)), classic.extra_trees()]
+    return [*older, networks.mlp(widths, learning_rate=rates, weight_decay=decay, epochs=40, max_steps=budget)]
+
+
+def run(out: Path | None = None, scale: str = "full", split: str = "random") -> Results:
+    """Trains the study, or goes on where it stopped."""
+    import scaling
+
+    return scaling.run(study(scale, split), out)
+
+
+def store(results: Results, folder: Path) -> curves.LearningCurves:
+    """Writes the table and the description that the figures are drawn from."""
+    found = curves.learning_curves(results.table)
+    figures.store(found, folder / TABLE, results.manifest, findings=curves.findings(found, MARGIN))
+    return found
+
+
+def draw(folder: Path) -> list[Path]:
+    """Draws the figures from the stored table."""
+    found, _ = figures.load(folder / TABLE)
+    main_labels = [label for label in found.labels if label not in ("nearest neighbours", "extra trees")]
+    others = [label for label in found.labels if label not in main_labels]
+    panels = [main_labels] + ([[*others, *found.networks]] if others else [])
+    paths = []
+    with plot.style(plot.DOUBLE):
+        fig, axes = plot.panels(len(panels))
+        for ax, labels in zip(axes, panels, strict=True):
+            plot.performance_vs_data(found.subset(labels), ax)
+        paths += plot.save(fig, folder / TABLE)
+    with plot.style(plot.SINGLE):
+        fig, (ax,) = plot.panels(1)
+        plot.performance_vs_data(found.subset(main_labels), ax, higher_is_better=True)
+        paths += plot.save(fig, folder / f"{TABLE}_accuracy")
+    with plot.style(plot.SINGLE):
+        fig, (ax,) = plot.panels(1)
+        plot.schematic(found.subset(main_labels), ax)
+        paths += plot.save(fig, folder / f"{TABLE}_schematic")
+    return paths
+
+
+def main(out: Path, folder: Path, scale: str = "full", split: str = "random") -> None:
+    """Trains, stores the table, draws the figures and prints what was found."""
+    found = store(run(out, scale, split), folder)
+    paths = draw(folder)
+    print("\n".join(curves.findings(found, MARGIN)))
+    print("\n" + plot.caption(found))
+    print("\n" + "\n".join(f"wrote {path}" for path in paths if path.suffix == ".png"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs") / NAME)
+    parser.add_argument("--figures", type=Path, default=Path("figures"))
+    parser.add_argument("--split", choices=("random", "blocks"), default="random")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", dest="scale", action="store_const", const="quick", default="full")
+    size.add_argument("--demo", dest="scale", action="store_const", const="demo")
+    given = parser.parse_args()
+    cli.guard(lambda: main(given.out, given.figures, given.scale, given.split))

@@ -1,0 +1,245 @@
+"""The convex learners against scikit-learn, SciPy and the kernel they approximate."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize
+from sklearn import linear_model, svm
+
+from scaling.learners import convex
+
+LOSSES = ("softmax", "squared_hinge")
+
+
+def make_data(n=300, d=6, n_classes=3, seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + 5
+    scores = (x - 5) @ rng.normal(size=(d, n_classes)) + 2 * rng.gumbel(size=(n, n_classes))
+    return x.astype(dtype), scores.argmax(1).astype(np.int32)
+
+
+def statistics(x):
+    std = np.asarray(x, np.float64).std(0)
+    scale = np.where(std > 0, 1 / np.where(std > 0, std, 1), 0)
+    return jnp.asarray(np.asarray(x, np.float64).mean(0)), jnp.asarray(scale)
+
+
+@functools.partial(jax.jit, static_argnames=("loss", "n_classes", "tolerance", "max_iterations", "block"))
+def solve(x, y, m, mean, scale, l2, fourier=None, *, loss, n_classes=3, tolerance=1e-9, max_iterations=2000, block=128):
+    return convex.solve(
+        x, y, m, mean, scale, l2, fourier=fourier, loss=loss, n_classes=n_classes,
+        tolerance=tolerance, max_iterations=max_iterations, block=block,
+    )  # fmt: skip
+
+
+def scipy_optimum(z, y, l2, loss, n_classes=3):
+    """The same objective written again in NumPy, minimised from zero by SciPy."""
+    target = np.where(y[:, None] == np.arange(n_classes), 1.0, -1.0)
+
+    def objective(flat):
+        w, b = flat[:-n_classes].reshape(n_classes, -1), flat[-n_classes:]
+        scores = z @ w.T + b
+        if loss == "softmax":
+            scores = scores - scores.max(1, keepdims=True)
+            p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+            value, residual = -np.log(p[target > 0]).mean(), (p - (target > 0)) / len(z)
+        else:
+            short = np.maximum(1 - target * scores, 0)
+            value, residual = (short**2).sum(1).mean(), -2 * target * short / len(z)
+        gradient = np.concatenate([(residual.T @ z + l2 * w).ravel(), residual.sum(0)])
+        return value + l2 / 2 * (w**2).sum(), gradient
+
+    start = np.zeros(n_classes * (z.shape[1] + 1))
+    options = {"maxiter": 20000, "maxfun": 40000, "ftol": 1e-16, "gtol": 1e-10, "maxcor": 50}
+    found = optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    return found.x[:-n_classes].reshape(n_classes, -1), found.x[-n_classes:]
+
+
+@pytest.mark.parametrize("l2", [1e-4, 1e-1])
+def test_softmax_is_sklearns_logistic_regression(l2):
+    with jax.enable_x64(True):
+        x, y = make_data()
+        mean, scale = statistics(x)
+        z = np.asarray(convex.transform(jnp.asarray(x), mean, scale))
+        theirs = linear_model.LogisticRegression(C=1 / (l2 * len(x)), solver="newton-cg", tol=1e-12, max_iter=1000).fit(
+            z, y
+        )
+        ours = solve(x, y, len(x), mean, scale, l2, loss="softmax")
+        assert ours.converged
+        np.testing.assert_allclose(ours.weights, theirs.coef_, atol=1e-6)
+        np.testing.assert_allclose(ours.intercept, theirs.intercept_, atol=1e-6)
+        np.testing.assert_allclose(
+            convex.decision(ours, x, mean, scale, block=128), theirs.decision_function(z), atol=1e-6
+        )
+
+
+def test_squared_hinge_is_sklearns_linear_svc():
+    with jax.enable_x64(True):
+        l2, (x, y) = 1e-2, make_data()
+        mean, scale = statistics(x)
+        z = np.asarray(convex.transform(jnp.asarray(x), mean, scale))
+        # Its intercept is penalised, divided by the scaling squared: at 1,000 by a millionth of what a weight is.
+        theirs = svm.LinearSVC(C=1 / (l2 * len(x)), dual=False, intercept_scaling=1e3, tol=1e-10, max_iter=10000).fit(
+            z, y
+        )
+        ours = solve(x, y, len(x), mean, scale, l2, loss="squared_hinge")
+        assert ours.converged
+        np.testing.assert_allclose(ours.weights, theirs.coef_, atol=1e-5)
+        np.testing.assert_allclose(ours.intercept, theirs.intercept_, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_fourier_machine_is_the_optimum_on_the_same_features(loss):
+    with jax.enable_x64(True):
+        l2, (x, y) = 1e-3, make_data()
+        mean, scale = statistics(x)
+        fourier = convex.fourier_features(jax.random.key(0), 6, 40, 0.2)
+        # The definition, with NumPy's cosine; the series in use is within 1e-9 of it.
+        angle = (x - np.asarray(mean)) * np.asarray(scale) @ np.asarray(fourier.frequencies) * np.sqrt(2 * 0.2)
+        z = np.sqrt(2 / 40) * np.cos(angle + 2 * np.pi * np.asarray(fourier.phases))
+        np.testing.assert_allclose(convex.transform(jnp.asarray(x), mean, scale, fourier), z, atol=1e-9)
+        weights, intercept = scipy_optimum(z, y, l2, loss)
+        ours = solve(x, y, len(x), mean, scale, l2, fourier, loss=loss)
+        assert ours.converged
+        scores = convex.decision(ours, jnp.asarray(x), mean, scale, fourier, block=128)
+        np.testing.assert_allclose(scores, z @ weights.T + intercept, atol=1e-4)
+
+
+def test_fourier_kernel_error_falls_as_one_over_root_d():
+    x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    exact = np.exp(-0.1 * ((x[:, None] - x[None]) ** 2).sum(-1))
+
+    def error(n_features, seed):
+        fourier = convex.fourier_features(jax.random.key(seed), 5, n_features, 0.1)
+        z = np.asarray(convex.transform(jnp.asarray(x), jnp.zeros(5), jnp.ones(5), fourier))
+        return np.sqrt(((z @ z.T - exact) ** 2).mean())
+
+    errors = [np.mean([error(n_features, seed) for seed in range(8)]) for n_features in (64, 1024)]
+    assert errors[1] < 1 / np.sqrt(1024)  # a term's variance is below one
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.2)
+
+
+@pytest.mark.parametrize("m", [50, 128, 200, 256, 299, 300])
+def test_rows_from_m_on_are_never_seen(m):
+    with jax.enable_x64(True):
+        x, y = make_data()
+        mean, scale = statistics(x[:m])
+        alone = solve(x[:m], y[:m], m, mean, scale, 1e-2, loss="softmax")
+        x[m:], y[m:] = np.nan, 99
+        pooled = solve(x, y, jnp.asarray(m), mean, scale, 1e-2, loss="softmax")
+        np.testing.assert_allclose(pooled.weights, alone.weights, atol=1e-10)
+        np.testing.assert_allclose(pooled.intercept, alone.intercept, atol=1e-10)
+
+
+def test_one_program_serves_every_training_set_size():
+    x, y = make_data(dtype=np.float32)
+    mean, scale = statistics(x)
+    program = jax.jit(lambda m: convex.solve(x, y, m, mean, scale, 1e-2, loss="softmax", n_classes=3, block=128))
+    for m in (40, 200, 300):
+        program(m)
+    assert program._cache_size() == 1
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_mapped_over_gamma_and_l2_equals_one_at_a_time(loss):
+    with jax.enable_x64(True):
+        x, y = make_data()
+        mean, scale = statistics(x)
+        base = convex.fourier_features(jax.random.key(1), 6, 24)
+        l2s, gammas = jnp.asarray([1e-4, 1e-2]), jnp.asarray([0.05, 0.5])
+        one = functools.partial(solve, x, y, 250, mean, scale, loss=loss)
+        both = jax.vmap(lambda gamma: jax.vmap(lambda l2: one(l2, base._replace(gamma=gamma)))(l2s))(gammas)
+        for g, gamma in enumerate(gammas):
+            for k, l2 in enumerate(l2s):
+                alone = one(l2, base._replace(gamma=gamma))
+                # Both stop at 1e-9; the step count may differ by rounding, and l2 sets how far that moves a weight.
+                np.testing.assert_allclose(both.weights[g, k], alone.weights, atol=1e-6)
+                np.testing.assert_allclose(both.intercept[g, k], alone.intercept, atol=1e-6)
+
+
+def test_mapped_over_training_sets_equals_one_at_a_time():
+    with jax.enable_x64(True):
+        sets = [make_data(seed=seed) for seed in range(3)]
+        x, y = (np.stack(parts) for parts in zip(*sets, strict=True))
+        ms = np.asarray([300, 131, 40])
+        moments = [statistics(x[i, :m]) for i, m in enumerate(ms)]
+        mean, scale = (jnp.stack(parts) for parts in zip(*moments, strict=True))
+        one = functools.partial(solve, l2=1e-2, loss="squared_hinge")
+        mapped = jax.vmap(one)(x, y, ms, mean, scale)
+        for i in range(3):
+            alone = one(x[i], y[i], ms[i], mean[i], scale[i])
+            np.testing.assert_allclose(mapped.weights[i], alone.weights, atol=1e-8)
+
+
+def test_mapping_over_l2_computes_a_block_of_features_once():
+    x, y = make_data(dtype=np.float32)
+    mean, scale = statistics(x)
+    fourier = convex.fourier_features(jax.random.key(0), 6, 40)
+    one = functools.partial(solve, x, y, 300, mean, scale, loss="softmax")
+    program = jax.make_jaxpr(jax.vmap(lambda l2: one(l2, fourier)))(jnp.ones(7))
+    text = str(program)
+    assert "f32[128,40]" in text
+    assert "f32[7,128,40]" not in text
+    assert "f32[128,40,7]" not in text
+
+
+def hard_case(name):
+    """Fifty rows: constant columns beside copies of others, a class without a row, or a gap between the classes."""
+    x, y = make_data(n=80, d=8, seed=3)
+    if name == "constant columns":
+        x[:, 2:4], x[:, 5] = 7, x[:, 0]
+    elif name == "absent class":
+        y[:50] = np.where(y[:50] == 2, 0, y[:50])
+    elif name == "separable":
+        x[:, 0] = 10 * y + 0.1 * x[:, 1]
+        x[:, 1] = (y == 1) * 5 + 0.1 * x[:, 2]
+    elif name == "one class":
+        y[:50] = 1
+    return x, y
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", ["constant columns", "absent class", "separable", "one class"])
+def test_hard_cases_in_float32(name, loss):
+    x, y = hard_case(name)
+    mean, scale = statistics(x[:50])
+    one = functools.partial(solve, x.astype(np.float32), y, 50, mean, scale, loss=loss, tolerance=1e-3)
+    found = jax.vmap(one)(jnp.asarray([1e-6, 1e-3]))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert found.converged.all()
+    if name == "constant columns":
+        assert not np.asarray(found.weights)[:, :, 2:4].any()
+    elif name != "one class":
+        scores = jax.vmap(lambda s: convex.decision(s, jnp.asarray(x[:50], jnp.float32), mean, scale))(found)
+        right = np.asarray(scores.argmax(-1) == y[:50][None]).mean(1)
+        assert right[0] == (1 if name == "separable" else pytest.approx(right[0]))
+        assert name != "absent class" or scores[..., 2].max() < scores[..., :2].max()
+
+
+def test_integer_pool_and_float32_in_an_x64_program():
+    x, y = make_data()
+    x = np.round(10 * x).astype(np.int16)
+    mean, scale = statistics(x)
+    plain = solve(x, y, 300, mean, scale, 1e-2, loss="softmax", tolerance=1e-4)
+    with jax.enable_x64(True):
+        mixed = solve(x, y, 300, mean, scale, np.float32(1e-2), loss="softmax", tolerance=1e-4)
+        exact = solve(x, y, 300, *statistics(x), 1e-2, loss="softmax")
+    assert mixed.weights.dtype == jnp.float32
+    np.testing.assert_allclose(mixed.weights, plain.weights, atol=1e-4)
+    np.testing.assert_allclose(plain.weights, exact.weights, atol=1e-3)
+
+
+def test_stopping_at_the_cap_is_said():
+    x, y = make_data(dtype=np.float32)
+    found = solve(x, y, 300, *statistics(x), 1e-6, loss="softmax", max_iterations=3)
+    assert not found.converged
+    assert found.iterations == 3
+
+
+def test_unknown_loss_is_refused():
+    x, y = make_data()
+    with pytest.raises(ValueError, match="hinge"):
+        solve(x, y, 300, *statistics(x), 1e-2, loss="hinge")

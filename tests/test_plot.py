@@ -1,0 +1,228 @@
+"""Figures: what is drawn equals the summary, nothing overlaps, the same bytes twice."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.optimize
+from matplotlib import pyplot as plt
+
+from scaling import curves, plot
+from scaling.errors import InputError
+
+SIZES = (500, 2_000, 8_000, 32_000)
+OLDER = {"logistic regression": 0.28, "linear SVM": 0.285, "RBF SVM": 0.24}
+NETWORKS = {16: 0.22, 128: 0.15, 512: 0.07}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def learning_curves(metric="error", pool_size=80_000, replicates=3, older=OLDER, networks=NETWORKS):
+    """Curves that fall as a power law to the floor named above, three replicates, no test_misses."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for (name, floor), size, r in itertools.product((older | networks).items(), SIZES, range(replicates)):
+        error = floor + 3 * size**-0.5 + 0.003 * rng.normal()
+        rows.append({
+            "task": "planted", "metric": metric, "n_params": name if name in networks else 10,
+            "learner": "mlp" if name in networks else name, "width": name if name in networks else None,
+            "label": f"network, width {name}" if name in networks else name, "train_size": size, "replicate": r,
+            "validation_size": 100, "pool_size": pool_size, "test_size": 1000, "status": "ok", "hp_l2": 0.1,
+            f"final_validation_{metric}": error, f"final_test_{metric}": 1 - error if metric == "auc" else error,
+        })  # fmt: skip
+    return curves.learning_curves(pd.DataFrame(rows).astype({"width": "Int64"}), n_resamples=200)
+
+
+def draw(drawn, **options):
+    with plot.style(options.pop("size", plot.SINGLE)):
+        fig, ax = plt.subplots()
+        plot.performance_vs_data(drawn, ax, **options)
+        fig.draw_without_rendering()
+    return fig, ax
+
+
+@pytest.mark.parametrize("higher_is_better", [False, True])
+def test_lines_and_bands_are_the_summary(higher_is_better):
+    drawn = learning_curves()
+    _, ax = draw(drawn, higher_is_better=higher_is_better)
+    assert [line.get_label() for line in ax.lines] == list(drawn.labels)
+    for line, band in zip(ax.lines, ax.collections, strict=True):
+        rows = drawn.summary[drawn.summary["label"] == line.get_label()]
+        mean, lower, upper = (rows[name].to_numpy() for name in ("mean", "lower", "upper"))
+        if higher_is_better:
+            mean, lower, upper = 1 - mean, 1 - upper, 1 - lower
+        np.testing.assert_array_equal(line.get_xdata(), SIZES)
+        np.testing.assert_array_equal(line.get_ydata(), mean)
+        corners = band.get_paths()[0].vertices
+        for size, low, high in zip(SIZES, lower, upper, strict=True):
+            at = corners[corners[:, 0] == size, 1]
+            assert (at.min(), at.max()) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher", "label"),
+    [
+        ("error", False, "test error"),
+        ("error", True, "test accuracy"),
+        ("auc", True, "test AUC"),
+        ("cross_entropy", False, "test cross-entropy (nats)"),
+    ],
+)
+def test_axes_say_what_they_show(metric, higher, label):
+    _, ax = draw(learning_curves(metric), higher_is_better=higher)
+    assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "training examples", label)
+    low, high = ax.get_xlim()
+    shown = [t.get_text() for t, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True) if low <= x <= high]
+    assert shown == ["1k", "10k"]
+    if metric == "error":
+        assert all(t.get_text().endswith("%") for t in ax.get_yticklabels())
+
+
+@pytest.mark.parametrize("size", [plot.SINGLE, plot.DOUBLE, plot.SLIDE])
+def test_direct_labels_overlap_nothing_and_stay_on_the_page(size):
+    close = {f"learner {i}": 0.25 + 0.001 * i for i in range(6)}
+    fig, ax = draw(learning_curves(older=close), size=size)
+    boxes = {t.get_text(): mpl.text.Text.get_window_extent(t) for t in ax.texts}  # the words, without the leader
+    assert set(boxes) == {*close, *(f"network, width {w}" for w in NETWORKS)}
+    for a, b in itertools.combinations(boxes.values(), 2):
+        assert not a.overlaps(b)
+    for box in boxes.values():
+        assert box.x0 > ax.get_window_extent().x1
+        assert fig.bbox.x0 <= box.x0 < box.x1 <= fig.bbox.x1
+        assert fig.bbox.y0 <= box.y0 < box.y1 <= fig.bbox.y1
+
+
+def test_a_legend_instead_of_direct_labels():
+    drawn = learning_curves()
+    _, ax = draw(drawn, labels="legend")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == list(drawn.labels)
+    assert not ax.texts
+
+
+def test_sizes_over_half_the_pool_are_shaded_and_in_the_caption():
+    _, ax = draw(learning_curves(pool_size=40_000))
+    assert [patch.get_x() for patch in ax.patches] == [20_000]
+    assert "over half the pool" in [t.get_text() for t in ax.texts]
+    assert "Shaded" in plot.caption(learning_curves(pool_size=40_000))
+    _, ax = draw(learning_curves())
+    assert not ax.patches
+    assert "Shaded" not in plot.caption(learning_curves())
+
+
+def test_caption_tells_replicates_interval_and_test_set():
+    assert plot.caption(learning_curves()) == (
+        "planted: mean of 3 replicates, hyperparameters chosen on validation within each; 1,000 test examples; "
+        "bands are 95% intervals over replicates."
+    )
+    assert "no intervals" in plot.caption(learning_curves(replicates=1))
+
+
+def test_every_curve_can_be_told_apart_in_grey():
+    many = {f"learner {i}": 0.2 + 0.01 * i for i in range(9)}
+    looks = plot.looks(learning_curves(older=many))
+    assert len({(str(look["linestyle"]), look["marker"]) for look in looks.values()}) == len(many) + 1
+    networks = [look for label, look in looks.items() if label.startswith("network")]
+    grey = [np.dot((0.2126, 0.7152, 0.0722), mpl.colors.to_rgb(look["color"])) for look in networks]
+    assert (np.diff(grey) < -0.1).all()  # the larger the darker
+    assert (np.diff([look["markersize"] for look in networks]) > 0).all()
+
+
+def test_one_replicate_draws_means_without_bands():
+    _, ax = draw(learning_curves(replicates=1))
+    assert np.isfinite(ax.lines[0].get_ydata()).all()
+
+
+def test_schematic_draws_measured_means_of_four_curves():
+    drawn = learning_curves()
+    with plot.style():
+        _, ax = plt.subplots()
+        plot.schematic(drawn, ax)
+    words = {t.get_text() for t in ax.texts}
+    assert {"traditional learner", "small network", "medium network", "large network"} <= words
+    assert any("Measured means on planted" in text and "RBF SVM" in text for text in words)
+    expected = [1 - drawn.means_KxS[drawn.index(k)] for k in ("RBF SVM", *(f"network, width {w}" for w in NETWORKS))]
+    np.testing.assert_allclose([line.get_ydata() for line in ax.lines], expected)
+    assert not len(ax.get_xticks())
+    assert not len(ax.get_yticks())
+
+
+def test_schematic_of_chosen_curves():
+    with plot.style():
+        _, ax = plt.subplots()
+        plot.schematic(
+            learning_curves("cross_entropy"), ax, ["linear SVM", "logistic regression", "network, width 512"]
+        )
+    assert len(ax.lines) == 3
+    assert {"linear SVM", "logistic regression", "network"} <= {t.get_text() for t in ax.texts}
+    with pytest.raises(InputError, match="no curve is called 'oracle'"):
+        plot.schematic(learning_curves(), ax, ["oracle"])
+
+
+def test_spread_is_the_nearest_arrangement():
+    """Against a general solver: least squares under the gaps and the limits."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        wanted, gap = np.sort(rng.uniform(0, 10, 6)), 1.2
+        placed = plot.spread(wanted, gap, 0.0, 10.0)
+        steps = scipy.optimize.LinearConstraint(np.diff(np.eye(6), axis=0), gap, np.inf)
+        best = scipy.optimize.minimize(
+            lambda p, w=wanted: np.sum((p - w) ** 2), np.linspace(0, 10, 6), bounds=[(0, 10)] * 6, constraints=[steps]
+        )
+        np.testing.assert_allclose(placed, best.x, atol=1e-3)
+
+
+SCRIPT = """
+import sys; sys.path.insert(0, "tests")
+from test_plot import draw, learning_curves; from scaling import plot
+plot.save(draw(learning_curves())[0], sys.argv[1])
+"""
+
+
+def test_saved_twice_in_two_processes_the_bytes_are_the_same(tmp_path):
+    root = Path(__file__).parents[1]
+    for run in ("one", "two"):
+        subprocess.run([sys.executable, "-c", SCRIPT, tmp_path / run / "figure"], check=True, cwd=root)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["figure.pdf", "figure.png", "figure.svg"]  # and nothing half-written
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_saved_at_column_width_with_fonts_as_promised(tmp_path):
+    paths = plot.save(draw(learning_curves())[0], tmp_path / "new folder" / "a.b")
+    assert [path.name for path in paths] == ["a.b.pdf", "a.b.svg", "a.b.png"]
+    assert plt.imread(paths[2]).shape[1] == round(300 * plot.SINGLE[0])
+    assert b"/Type3" not in paths[0].read_bytes()
+    assert "<text" not in paths[1].read_text()
+
+
+def test_bad_requests_get_one_sentence(tmp_path):
+    fig, ax = plt.subplots()
+    with pytest.raises(InputError, match="jpg"):
+        plot.save(fig, tmp_path / "a", ("pdf", "jpg"))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="direct"):
+        plot.performance_vs_data(learning_curves(), ax, labels="none")
+
+
+def test_style_leaves_no_trace():
+    before = dict(mpl.rcParams)
+    with plot.style(plot.SLIDE):
+        assert mpl.rcParams["figure.figsize"] == list(plot.SLIDE)
+    assert dict(mpl.rcParams) == before
+
+
+def test_nothing_that_trains_is_imported():
+    code = "import scaling.plot, sys; print([m for m in ('jax', 'flax', 'scaling.train') if m in sys.modules])"
+    root = Path(__file__).parents[1]
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert out.stdout.strip() == "[]"
