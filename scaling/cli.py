@@ -24,7 +24,10 @@ StudyName = Annotated[str, typer.Argument(help="Name of a study; `scaling list` 
 Quick = Annotated[bool, typer.Option("--quick", help="A small version that ends within a minute.")]
 Demo = Annotated[bool, typer.Option("--demo", help="A middle version: a few minutes.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the results; runs/NAME unless given.")]
-Figures = Annotated[Path, typer.Option(help="Folder of figures and their tables.")]
+Figures = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the figures and their tables; figures, or OUT/figures for a smaller study."),
+]
 
 
 @app.command("list")
@@ -46,15 +49,12 @@ def plan(study: StudyName, quick: Quick = False, demo: Demo = False) -> None:
 
 
 @app.command()
-def run(
-    study: StudyName, out: Out = None, figures: Figures = Path("figures"), quick: Quick = False, demo: Demo = False
-) -> None:
+def run(study: StudyName, out: Out = None, figures: Figures = None, quick: Quick = False, demo: Demo = False) -> None:
     """Train a study (or go on where it stopped), draw its figures and say what was found."""
     import studies
 
     module, scale = studies.load(study), _scale(quick, demo)
-    folder = out or Path("runs") / (study if scale == "full" else f"{study}-{scale}")
-    module.main(folder, figures, scale=scale)
+    module.main(*folders(study, scale, out, figures), scale=scale)
 
 
 @app.command("figures")
@@ -83,6 +83,12 @@ def show_plan(plan: Any) -> None:
     for group in plan.groups:
         if group.note:
             print(group.note)
+
+
+def folders(study: str, scale: str, out: Path | None, figures: Path | None) -> tuple[Path, Path]:
+    """Where results and figures go unless it is said; only the full study draws into `figures/`."""
+    out = out or Path("runs") / (study if scale == "full" else f"{study}-{scale}")
+    return out, figures or (Path("figures") if scale == "full" else out / "figures")
 
 
 def _scale(quick: bool, demo: bool) -> str:

@@ -12,7 +12,7 @@ def prepare() -> str | None:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        if jax.config.jax_num_cpu_devices in (None, -1, 1):
+        if getattr(jax.config, "jax_num_cpu_devices", -1) in (None, -1, 1):
             jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:
         pass

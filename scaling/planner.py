@@ -103,9 +103,10 @@ class Plan:
     def summary(self) -> str:
         """The plan in three lines."""
         return (
-            f"{self.n_models:,} models in {len(self.groups)} programs and {len(self.chunks):,} chunks on {self.device}\n"
-            f"{self.useful_flops:.3g} useful FLOPs, {self.executed_flops / self.useful_flops - 1:.0%} more executed "
-            f"(padding, masked rows, idle slots); {self.memory_bytes / 1e9:.2g} GB of memory\n"
+            f"{self.n_models:,} models in {len(self.groups)} programs and {len(self.chunks):,} chunks on "
+            f"{self.device}\n"
+            f"{self.useful_flops:.3g} useful FLOPs, {self.executed_flops:.3g} executed (padding, masked rows and idle "
+            f"slots add, shared features save); {self.memory_bytes / 1e9:.2g} GB of memory\n"
             f"about {in_words(self.seconds)} on this machine, compilation included"
         )
 
@@ -377,6 +378,7 @@ def _network_flops(study: Study, learner: Any, size: Mapping[str, int], train_si
 def _summed_up(study: Study, groups: list[Group], chunks: list[Chunk]) -> Plan:
     useful = [_useful(study, group, [c for c in chunks if c.group == i]) for i, group in enumerate(groups)]
     executed = [sum(c.flops for c in chunks if c.group == i) for i in range(len(groups))]
+    waste = tuple(e / u if u else 1.0 for u, e in zip(useful, executed, strict=True))
     n_devices = len(jax.devices())
     work = max(sum(c.seconds for c in chunks) / n_devices, chunks[0].seconds)
     compiling = COMPILE_SECONDS * sum(g.kind != "estimator" for g in groups)
@@ -384,7 +386,7 @@ def _summed_up(study: Study, groups: list[Group], chunks: list[Chunk]) -> Plan:
     memory = n_devices * (state + study.task.x.nbytes * 1.1)
     return Plan(
         study.name, tuple(groups), tuple(chunks), sum(useful), sum(executed), memory, work + compiling,
-        len(study.models), devices.in_words(), tuple(e / u if u else 1.0 for u, e in zip(useful, executed, strict=True)),
+        len(study.models), devices.in_words(), waste,
     )  # fmt: skip
 
 

@@ -7,13 +7,11 @@ finished is not trained again, and the table is the one an uninterrupted run giv
 
 import dataclasses
 import datetime
-import os
 import platform
 import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -169,12 +167,15 @@ class _Bar:
 
     def __init__(self, study: Study, plan: Plan, finished: set[int], console: Console) -> None:
         self.study, self.plan, self.begin = study, plan, time.perf_counter()
-        self.trained, self.now = 0, {}  # type: ignore[var-annotated]
+        self.trained = 0
+        self.now: dict[int, str] = {}
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False))
         self.progress = Progress(*columns, *times, console=console)
-        total = sum(map(self._weight, range(len(plan.chunks))))
-        self.task = self.progress.add_task(study.name, total=total, completed=sum(map(self._weight, finished)))
+        total = sum(chunk.seconds for chunk in plan.chunks)
+        self.task = self.progress.add_task(
+            study.name, total=total, completed=sum(self._weight(chunk) for chunk in finished)
+        )
         self.already = self._models(finished)
 
     def shown(self) -> Progress:

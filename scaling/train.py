@@ -1,9 +1,9 @@
 """One network's whole training as one pure function; `vmap` is applied once, outside.
 
-Takes a `Setup` (what is compiled in), a `Member` (what differs between models that ride together), a `Stream`
-(which examples they see, shared by all members that see the same) and the `Data` (both of `scaling.sampling`);
-gives a `State` and an `Evaluation` (of `scaling.evaluate`). `train` runs a model from start to end; `vectorised` gives the same functions over
-[streams, models], which is how the runner trains.
+Takes a `Setup` (what is compiled in), a `Member` (what differs between models that ride together), a `Stream` (which
+examples they see, shared by all members that see the same) and the `Data` (both of `scaling.sampling`); gives a
+`State` and an `Evaluation` (of `scaling.evaluate`). `train` runs a model from start to end; `vectorised` gives the
+same functions over [streams, models], which is how the runner trains.
 
 Letters: S streams, K models, E evaluations, B minibatch rows.
 """
@@ -226,8 +226,8 @@ def _predict(setup: Setup, member: Member, stream: Stream, state: State) -> Call
     """The trained network as a function of raw features."""
     _, fixed, _ = split_variables(member.variables)
     variables = {"params": state.params, **fixed, **state.mutable}
-    keywords = keywords(setup.module, False, None)
-    return lambda x: setup.module.apply(variables, _prepare(setup, stream, x), **keywords)
+    named = keywords(setup.module, False, None)
+    return lambda x: setup.module.apply(variables, _prepare(setup, stream, x), **named)
 
 
 def _apply_training(module: nn.Module, variables: Any, x: Array, live: Array, key: Array | None) -> tuple[Array, Any]:

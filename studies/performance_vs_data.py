@@ -27,7 +27,7 @@ SIZES = {
     "demo": (200, 2_000, 20_000, 200_000),
     "quick": (200, 2_000, 20_000),
 }
-REPLICATES = {"full": 4, "demo": 2, "quick": 2}
+REPLICATES = {"full": 4, "demo": 3, "quick": 2}
 
 
 def study(scale: str = "full", split: str = "random") -> Study:
@@ -88,7 +88,7 @@ def draw(folder: Path) -> list[Path]:
         paths += plot.save(fig, folder / f"{TABLE}_accuracy")
     with plot.style(plot.SINGLE):
         fig, (ax,) = plot.panels(1)
-        plot.schematic(found.subset(main_labels), ax)
+        plot.schematic(found, ax, ["logistic regression", *found.networks])
         paths += plot.save(fig, folder / f"{TABLE}_schematic")
     return paths
 
@@ -104,11 +104,11 @@ def main(out: Path, folder: Path, scale: str = "full", split: str = "random") ->
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs") / NAME)
-    parser.add_argument("--figures", type=Path, default=Path("figures"))
+    parser.add_argument("--out", type=Path, help="folder of the results")
+    parser.add_argument("--figures", type=Path, help="folder of the figures and their tables")
     parser.add_argument("--split", choices=("random", "blocks"), default="random")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="scale", action="store_const", const="quick", default="full")
     size.add_argument("--demo", dest="scale", action="store_const", const="demo")
     given = parser.parse_args()
-    cli.guard(lambda: main(given.out, given.figures, given.scale, given.split))
+    cli.guard(lambda: main(*cli.folders(NAME, given.scale, given.out, given.figures), given.scale, given.split))

@@ -137,10 +137,11 @@ class Spiky(nn.Module):
 
     width: int
     n_classes: int
+    depth: int = 1
 
     @nn.compact
     def __call__(self, x):
-        for _ in range(2):
+        for _ in range(self.depth):
             x = jnp.sqrt(jnp.abs(nn.Dense(self.width, bias_init=nn.initializers.normal(0.1))(x)))
         return nn.Dense(self.n_classes)(x)
 
@@ -369,20 +370,19 @@ class Apart(NamedTuple):
     moved: float  # how far training moved the parameters: the comparison is of something
 
 
-def apart(family: Family, ms: Sequence[int] = (37, 5), steps: int = 30, **changes: Any) -> Apart:
+def apart(family: Family, ms: Sequence[int] = (37, 5), steps: Sequence[int] = (30, 30)) -> Apart:
     """Trains a family on two streams, all members together and all but the largest alone; both in float64."""
     with jax.enable_x64(True):
         data = make_data(family.rows)
-        streams = [make_stream(data, m, r, steps) for r, m in enumerate(ms)]
-        count = len(family.sizes)
-        padded = [family.member(k, padded=True) for k in range(count)]
-        states, history = together(family.setup(-1, **changes), padded, streams, data)
+        streams = [make_stream(data, m, r, n, max(steps)) for r, (m, n) in enumerate(zip(ms, steps, strict=True))]
+        padded = [family.member(k, padded=True) for k in range(len(family.sizes))]
+        states, history = together(family.setup(-1, ragged=len(set(steps)) > 1), padded, streams, data)
         found = Apart(0.0, 0.0, 0.0, np.inf)
-        for k in range(count - 1):
-            own = family.member(k, padded=False)
-            singles = alone(family.setup(k, **changes), [own], streams, data)
+        for k in range(len(family.sizes) - 1):
+            singles = alone(family.setup(k), [family.member(k, padded=False)], streams, data)
             for s in range(len(streams)):
-                found = _worse(found, family, singles[s][0], pick(states, s, k), pick(history, slice(None), s, k), padded[k])
+                state, scores = pick(states, s, k), pick(history, slice(None), s, k)
+                found = _worse(found, family, singles[s][0], state, scores, padded[k])
     return found
 
 

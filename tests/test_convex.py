@@ -112,17 +112,18 @@ def test_fourier_kernel_error_falls_as_one_over_root_d():
     x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     exact = np.exp(-0.1 * ((x[:, None] - x[None]) ** 2).sum(-1))
 
-    def error(n_features, seed):
-        fourier = convex.fourier_features(jax.random.key(seed), 5, n_features, 0.1)
-        z = np.asarray(convex.transform(jnp.asarray(x), jnp.zeros(5), jnp.ones(5), fourier))
-        return np.sqrt(((z @ z.T - exact) ** 2).mean())
+    # A feature's product 2 cos(a) cos(b), averaged over frequencies and phases, has the variance 1 - k² + k⁴/2.
+    variance = (1 - exact**2 + exact**4 / 2).mean()
+    for n_features in (64, 1024):
+        squares = []
+        for seed in range(10):
+            fourier = convex.fourier_features(jax.random.key(seed), 5, n_features, 0.1)
+            z = np.asarray(convex.transform(jnp.asarray(x), jnp.zeros(5), jnp.ones(5), fourier))
+            squares.append(((z @ z.T - exact) ** 2).mean())
+        assert np.mean(squares) == pytest.approx(variance / n_features, rel=0.1)
 
-    errors = [np.mean([error(n_features, seed) for seed in range(8)]) for n_features in (64, 1024)]
-    assert errors[1] < 1 / np.sqrt(1024)  # a term's variance is below one
-    assert errors[0] / errors[1] == pytest.approx(4, rel=0.2)
 
-
-@pytest.mark.parametrize("m", [50, 128, 200, 256, 299, 300])
+@pytest.mark.parametrize("m", [50, 200, 299])
 def test_rows_from_m_on_are_never_seen(m):
     with jax.enable_x64(True):
         x, y = make_data()
@@ -187,36 +188,60 @@ def test_mapping_over_l2_computes_a_block_of_features_once():
 
 
 def hard_case(name):
-    """Fifty rows: constant columns beside copies of others, a class without a row, or a gap between the classes."""
+    """Fifty training rows of 80: a class without a row, one class alone, or a gap between the classes."""
     x, y = make_data(n=80, d=8, seed=3)
-    if name == "constant columns":
-        x[:, 2:4], x[:, 5] = 7, x[:, 0]
-    elif name == "absent class":
+    if name == "absent class":
         y[:50] = np.where(y[:50] == 2, 0, y[:50])
-    elif name == "separable":
-        x[:, 0] = 10 * y + 0.1 * x[:, 1]
-        x[:, 1] = (y == 1) * 5 + 0.1 * x[:, 2]
     elif name == "one class":
         y[:50] = 1
-    return x, y
+    elif name == "separable":
+        x[:, 0], x[:, 1] = 10 * y + 0.1 * x[:, 1], 5 * (y == 1) + 0.1 * x[:, 2]
+    return jnp.asarray(x, jnp.float32), y, *statistics(x[:50])
+
+
+@functools.partial(jax.jit, static_argnames="loss")
+def solve_and_score(x, y, m, mean, scale, loss):
+    def one(l2):
+        found = solve(x, y, m, mean, scale, l2, loss=loss, tolerance=1e-3)
+        return found, convex.decision(found, x, mean, scale)
+
+    return jax.vmap(one)(jnp.asarray([1e-6, 1e-3]))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", ["constant columns", "absent class", "separable", "one class"])
-def test_hard_cases_in_float32(name, loss):
-    x, y = hard_case(name)
+def test_hard_cases_in_float32(loss):
+    for name in ("absent class", "one class", "separable"):
+        x, y, mean, scale = hard_case(name)
+        found, scores = solve_and_score(x, y, 50, mean, scale, loss)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((found, scores)))
+        assert found.converged.all() or (name == "one class" and loss == "softmax")  # that one has no optimum
+        predicted = np.asarray(scores.argmax(-1))
+        if name == "separable":
+            np.testing.assert_array_equal(predicted[0, :50], y[:50])
+        else:
+            assert not (predicted == 2).any()
+        if name == "one class":
+            assert (predicted == 1).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_constant_and_doubled_columns_in_float32(loss):
+    x, y = make_data(n=80, d=8, seed=3)
+    twice = np.concatenate([x, x], 1)  # the same optimum as sqrt(2) x
+    spoilt = np.concatenate([x, np.full((80, 8), 7.0), x], 1)
+
+    def scores(x, m=50):
+        mean, scale = statistics(x[:m])
+        found = solve(x.astype(np.float32), y, m, mean, scale, 1e-3, loss=loss, tolerance=3e-4)
+        assert found.converged
+        return convex.decision(found, jnp.asarray(x, jnp.float32), mean, scale)
+
     mean, scale = statistics(x[:50])
-    one = functools.partial(solve, x.astype(np.float32), y, 50, mean, scale, loss=loss, tolerance=1e-3)
-    found = jax.vmap(one)(jnp.asarray([1e-6, 1e-3]))
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
-    assert found.converged.all()
-    if name == "constant columns":
-        assert not np.asarray(found.weights)[:, :, 2:4].any()
-    elif name != "one class":
-        scores = jax.vmap(lambda s: convex.decision(s, jnp.asarray(x[:50], jnp.float32), mean, scale))(found)
-        right = np.asarray(scores.argmax(-1) == y[:50][None]).mean(1)
-        assert right[0] == (1 if name == "separable" else pytest.approx(right[0]))
-        assert name != "absent class" or scores[..., 2].max() < scores[..., :2].max()
+    with jax.enable_x64(True):
+        z = np.sqrt(2) * np.asarray(convex.transform(jnp.asarray(x), jnp.asarray(mean), jnp.asarray(scale)))
+    weights, intercept = scipy_optimum(z[:50], y[:50], 1e-3, loss)
+    np.testing.assert_allclose(scores(spoilt), z @ weights.T + intercept, atol=2e-2)
+    np.testing.assert_allclose(scores(twice), z @ weights.T + intercept, atol=2e-2)
 
 
 def test_integer_pool_and_float32_in_an_x64_program():

@@ -29,7 +29,7 @@ def check_grid(name: str, grid: Mapping[str, Sequence[float]]) -> None:
             raise InputError(f"{name}: a value of {key} is given twice.")
 
 
-L2 = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+L2 = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Convex:
         loss: "softmax" (multinomial logistic regression) or "squared_hinge" (one-vs-rest SVM).
         hyperparameters: values of `l2` (penalty l2/2 · ‖w‖² on the mean loss) and, with random features, of `gamma`.
         sizes: `({},)`, or `{"features": D}` for random Fourier features of the RBF kernel exp(−gamma ‖x − x′‖²).
-        tolerance: relative norm of the gradient at which the solver stops.
+        max_iterations, tolerance: when the solver stops, see `scaling.learners.convex.solve`.
 
     Raises:
         InputError: an unknown loss, a penalty that is not positive.
@@ -51,8 +51,8 @@ class Convex:
     loss: str
     hyperparameters: Mapping[str, Sequence[float]]
     sizes: Sequence[Mapping[str, int]] = ({},)
-    max_iterations: int = 500
-    tolerance: float = 1e-4
+    max_iterations: int = 1_000
+    tolerance: float = 1e-3
     init_seeds: int = 1
     kind: str = dataclasses.field(default="convex", init=False)
 

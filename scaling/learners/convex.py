@@ -129,7 +129,8 @@ def solve(
     blocks between classes. Stops when sqrt(g' P g / F) <= `tolerance`, with g the gradient: free of the scale of loss
     and features, and g' P g / 2 is about what remains to be gained in F (more where the optimum fits far better than
     zero weights do, F being flatter there). At `max_iterations` passes, or where rounding leaves no descent, it stops
-    with `converged` false.
+    with `converged` false: so too for a softmax on a single class, which has no optimum. A class without a row gets an
+    intercept as low as the tolerance asks for.
 
     The types of `x` and `y` are free (x is cast block by block); rows from m on are never seen, even if NaN.
 
@@ -159,6 +160,8 @@ def solve(
         unwhiten, start = _whitening(axes, l2, loss)
         point, passes, norm = _minimise(objective, start, tolerance, max_iterations)
         weights, intercept = unwhiten(point)
+        if loss == "softmax":  # the same constant added to every class changes nothing
+            intercept = intercept - jnp.mean(intercept)
         return Solution(weights, intercept, passes, norm, norm <= tolerance)
 
 
