@@ -173,9 +173,8 @@ class _Bar:
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False))
         self.progress = Progress(*columns, *times, console=console)
         total = sum(chunk.seconds for chunk in plan.chunks)
-        self.task = self.progress.add_task(
-            study.name, total=total, completed=sum(self._weight(chunk) for chunk in finished)
-        )
+        self.task = self.progress.add_task(study.name, total=total)
+        self.progress.update(self.task, completed=sum(self._weight(chunk) for chunk in finished))
         self.already = self._models(finished)
 
     def shown(self) -> Progress:

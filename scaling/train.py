@@ -80,7 +80,7 @@ def schedule(base: Array, steps: Array, warmup: float) -> Callable[[Array], Arra
     """
 
     def rate(t: Array) -> Array:
-        t = jnp.asarray(t, jnp.float32)
+        t = jnp.asarray(t, jnp.result_type(float))  # float64 where it is switched on, so that exactness can be tested
         rise = jnp.maximum(1.0, warmup * steps)
         progress = jnp.clip((t - rise) / jnp.maximum(1.0, steps - rise), 0.0, 1.0)
         return base * jnp.minimum((t + 1) / rise, 1.0) * 0.5 * (1 + jnp.cos(jnp.pi * progress))

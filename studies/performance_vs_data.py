@@ -53,7 +53,7 @@ def learners(scale: str) -> Sequence[Learner]:
     ]  # fmt: skip
     if full and importlib.util.find_spec("sklearn"):
         older += [classic.nearest_neighbours((1, 3, 9)), classic.extra_trees()]
-    return [*older, networks.mlp(widths, learning_rate=rates, weight_decay=decay, epochs=40, max_steps=budget)]
+    return [*older, networks.mlp(widths, learning_rate=rates, weight_decay=decay, epochs=30, max_steps=budget)]
 
 
 def run(out: Path | None = None, scale: str = "full", split: str = "random") -> Results:

@@ -6,6 +6,7 @@ padded to the largest, over [streams, members]; `apart` gives the largest differ
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -266,7 +267,7 @@ def key_data(seed: int) -> np.ndarray:
 class Family:
     """A way to build modules, and what they are trained on and by.
 
-    The members are of sizes `sizes[0]`, `sizes[1]` and so on, all to be padded to `largest`; the largest is a member.
+    Member k is of size `sizes[k]`, initialised by seed k; the last is the largest, to which the others are padded.
     """
 
     build: Callable[..., nn.Module]
@@ -292,11 +293,12 @@ class Family:
         return train.Setup(self.module(k), OPTIMIZERS[self.optimizer], self.n_classes, **settings)
 
     def variables(self, k: int) -> Any:
-        return _initialised(self.module(k), self.x, k)
+        """Flax's own `init`; by the generator that compiles fastest, since which numbers come is no matter."""
+        return float64(_initialiser(self.module(k), self.x)(jax.random.key(k, impl="unsafe_rbg")))
 
     def shapes(self) -> Any:
         """Shapes of the largest member's variables: the last one's."""
-        init = lambda key: self.module(-1).init(key, jnp.zeros(self.x.shape, self.x.dtype))  # noqa: E731
+        init = lambda key: self.module(-1).init(key, np.zeros(self.x.shape, self.x.dtype))  # noqa: E731
         return jax.eval_shape(init, jax.random.key(0))
 
     def member(self, k: int, *, padded: bool) -> train.Member:
@@ -309,10 +311,8 @@ class Family:
 
 
 @functools.lru_cache
-def _initialised(module: nn.Module, x: jax.ShapeDtypeStruct, seed: int) -> Any:
-    """Flax's own `init` in float64; with the generator that compiles fastest, since which numbers come is no matter."""
-    init = jax.jit(lambda key: module.init(key, jnp.zeros(x.shape, x.dtype)))
-    return float64(init(jax.random.key(seed, impl="unsafe_rbg")))
+def _initialiser(module: nn.Module, x: jax.ShapeDtypeStruct) -> Callable[..., Any]:
+    return jax.jit(lambda key: module.init(key, np.zeros(x.shape, x.dtype)))
 
 
 def with_key(member: train.Member) -> train.Member:
@@ -378,11 +378,13 @@ def apart(family: Family, ms: Sequence[int] = (37, 5), steps: Sequence[int] = (3
         padded = [family.member(k, padded=True) for k in range(len(family.sizes))]
         states, history = together(family.setup(-1, ragged=len(set(steps)) > 1), padded, streams, data)
         found = Apart(0.0, 0.0, 0.0, np.inf)
-        for k in range(len(family.sizes) - 1):
-            singles = alone(family.setup(k), [family.member(k, padded=False)], streams, data)
-            for s in range(len(streams)):
+        smaller = [k for k, size in enumerate(family.sizes) if size != family.sizes[-1]]
+        for size in {str(family.sizes[k]): family.sizes[k] for k in smaller}.values():
+            ks = [k for k in smaller if family.sizes[k] == size]
+            singles = alone(family.setup(ks[0]), [family.member(k, padded=False) for k in ks], streams, data)
+            for s, (i, k) in itertools.product(range(len(streams)), enumerate(ks)):
                 state, scores = pick(states, s, k), pick(history, slice(None), s, k)
-                found = _worse(found, family, singles[s][0], state, scores, padded[k])
+                found = _worse(found, family, singles[s][i], state, scores, padded[k])
     return found
 
 

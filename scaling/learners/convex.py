@@ -236,7 +236,7 @@ def _minimise(objective: Callable[..., Any], start: Any, tolerance: float, max_i
     Mapped models stay in step, which a line search of its own inside every iteration would not: with optax's zoom
     search the same optima took 16 to 90 times as long (5 values of l2, m from 50 to 20,000).
     """
-    lbfgs = optax.scale_by_lbfgs(memory_size=10)
+    lbfgs = optax.scale_by_lbfgs(memory_size=30)
     value_0, gradient_0 = objective(start)
 
     def norm(s: _Search) -> Array:

@@ -1,0 +1,126 @@
+"""Compares minibatches read as contiguous blocks with independent permutations of single examples: bias and speed.
+
+Bias: the same networks are trained on the same training sets with both kinds of minibatch; what is shown is the paired
+difference of their test errors over replicates, with its 95% interval. Speed: microseconds to read a minibatch of 256
+rows of Covertype from the whole pool inside a compiled loop.
+
+    python benchmarks/sampling.py [--quick] [--json FILE]
+"""
+
+import argparse
+import functools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from rich.console import Console
+from rich.table import Table
+
+from scaling import evaluate, planner, sampling, train
+from scaling.learners import networks
+from scaling.study import Study
+from scaling.tasks import covertype
+
+BATCH, EPOCHS = 256, 30
+
+
+def errors(m: int, replicates: int) -> np.ndarray:
+    """Test errors [replicates, 2] after the same number of steps: blocks, single examples."""
+    learner = networks.mlp((64,), learning_rate=(3e-3,), batch_size=BATCH, evaluations=1)
+    study = Study("sampling", covertype(), [learner], (m,), replicates)
+    setup = planner.network_setup(study, planner.Group(learner.name, "network", learner.sizes, learner.sizes[0]))
+    one = jax.jit(functools.partial(train.train, setup))
+    found = np.zeros((replicates, 2))
+    for r in range(replicates):
+        for kind in range(2):
+            found[r, kind] = one(*_arguments(study, setup.module, m, r, single=bool(kind)))[1].test.error[-1]
+    return found
+
+
+def _arguments(study: Study, module: Any, m: int, replicate: int, single: bool) -> tuple[Any, ...]:
+    """Member, stream and data; single examples are laid out epoch after epoch, each permuted on its own."""
+    task, tail = study.task, evaluate.EVALUATION_BLOCK
+    rows = planner.pool_rows(study, replicate)[:m]
+    mean, scale = sampling.standardisation(task.x[rows])
+    steps = EPOCHS * -(-m // BATCH)
+    starts = sampling.block_starts(m, BATCH, steps, study.seed, replicate)
+    if single:
+        random = sampling.generator("single", replicate, m)
+        rows = np.concatenate([rows[random.permutation(m)] for _ in range(EPOCHS + 1)])
+        starts = (BATCH + BATCH * np.arange(steps)).astype(np.int32)
+    take = lambda rows, before: sampling.pad_rows(task.x[rows], before, tail)[None]  # noqa: E731
+    label = lambda rows, before: sampling.pad_rows(task.y[rows], before, tail)[None]  # noqa: E731
+    some = task.test[:10_000]
+    data = sampling.Data(
+        take(rows, BATCH), label(rows, BATCH), take(some, 0), label(some, 0), take(some, 0), label(some, 0),
+        np.int32(len(some)),
+    )  # fmt: skip
+    stream = sampling.Stream(
+        np.int32(0), np.int32(len(rows)), np.int32(steps), starts, np.int32(len(some)), mean, scale
+    )
+    variables = planner.initial_variables(module, planner.example(study), jax.random.key(replicate))
+    hyper = {"learning_rate": np.float32(3e-3), "weight_decay": np.float32(1e-2)}
+    return train.Member(variables, None, hyper, jax.random.key(0)), stream, data
+
+
+def microseconds(steps: int) -> tuple[float, float]:
+    """Median time to read one minibatch: a contiguous block, single rows."""
+    x = jnp.asarray(covertype().x)
+    starts = np.random.default_rng(0).integers(0, len(x) - BATCH, steps).astype(np.int32)
+    rows = np.random.default_rng(1).integers(0, len(x), (steps, BATCH)).astype(np.int32)
+
+    def block(total: Any, start: Any) -> Any:
+        return total + jax.lax.dynamic_slice_in_dim(x, start, BATCH).astype(jnp.float32), None
+
+    def single(total: Any, index: Any) -> Any:
+        return total + x[index].astype(jnp.float32), None
+
+    found = []
+    for read, where in ((block, starts), (single, rows)):
+        loop = jax.jit(lambda where, read=read: jax.lax.scan(read, jnp.zeros((BATCH, x.shape[1])), where)[0])
+        jax.block_until_ready(loop(where))
+        seconds = []
+        for _ in range(7):
+            begin = time.perf_counter()
+            jax.block_until_ready(loop(where))
+            seconds.append(time.perf_counter() - begin)
+        found.append(1e6 * float(np.median(seconds)) / steps)
+    return found[0], found[1]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="within two minutes")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    table = Table("training examples", "error, blocks", "error, single examples", "difference", "95% interval")
+    rows = []
+    for m in (500, 5_000) if given.quick else (300, 1_000, 5_000, 20_000):
+        found = errors(m, 5 if given.quick else 12)
+        difference = found[:, 0] - found[:, 1]
+        spread = difference.std(ddof=1) / np.sqrt(len(difference)) * scipy.stats.t.ppf(0.975, len(difference) - 1)
+        middle = difference.mean()
+        rows.append({"m": m, "blocks": found[:, 0].mean(), "single": found[:, 1].mean(), "difference": middle,
+                     "half_width": spread, "replicates": len(found)})  # fmt: skip
+        cells = (f"{found[:, 0].mean():.2%}", f"{found[:, 1].mean():.2%}", f"{middle:+.2%}")
+        table.add_row(f"{m:,}", *cells, f"[{middle - spread:+.2%}, {middle + spread:+.2%}]")
+    block, single = microseconds(2_000)
+    Console().print(table)
+    print(f"reading a minibatch: {block:.1f} µs as a block, {single:.1f} µs as single rows")
+    if given.json:
+        versions = {"jax": jax.__version__, "numpy": np.__version__}
+        device = jax.devices()[0].device_kind
+        read = {"block_us": block, "single_us": single}
+        given.json.write_text(
+            json.dumps({"device": device, "versions": versions, "rows": rows, "read": read}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()
