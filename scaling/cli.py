@@ -113,3 +113,7 @@ def guard(function: Any) -> None:
         print("Stopped; what is finished is kept, and the same command goes on from there.", file=sys.stderr)
         sys.stderr.flush()
         os._exit(130)  # threads may still be inside a compiled program; every file on disk is whole
+
+
+if __name__ == "__main__":
+    main()

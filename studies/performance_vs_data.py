@@ -14,8 +14,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from scaling import cli, curves, figures, plot, tasks
-from scaling.learners import classic, networks
+from scaling import cli, curves, figures, learners, plot, tasks
 from scaling.results import Results
 from scaling.study import Learner, Study
 
@@ -34,10 +33,10 @@ def study(scale: str = "full", split: str = "random") -> Study:
     """What is trained; `split="blocks"` keeps neighbouring cells of the map on one side of the split."""
     task = tasks.covertype(split)
     sizes = dict.fromkeys(min(m, len(task.pool)) for m in SIZES[scale])  # the block split has a smaller pool
-    return Study(NAME, task, learners(scale), tuple(sizes), REPLICATES[scale])
+    return Study(NAME, task, compared(scale), tuple(sizes), REPLICATES[scale])
 
 
-def learners(scale: str) -> Sequence[Learner]:
+def compared(scale: str) -> Sequence[Learner]:
     """The learners and their grids."""
     full = scale == "full"
     narrow, wide = ((3e-3, 1e-2, 3e-2), (1e-3, 3e-3, 1e-2)) if full else ((1e-2,), (3e-3,))
@@ -45,15 +44,16 @@ def learners(scale: str) -> Sequence[Learner]:
     decay = (1e-2, 1e-1) if full else (1e-2,)
     budget = {"full": 14_000, "demo": 6_000, "quick": 1_000}[scale]
     widths = (16, 128) if scale == "quick" else (16, 128, 512)
+    l2 = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     older: list[Learner] = [
-        classic.logistic_regression(classic.L2 if full else classic.L2[::2]),
-        classic.linear_svm(classic.L2 if full else classic.L2[::2]),
-        classic.rbf_svm((256, 1024), (0.01, 0.03, 0.1), (1e-6, 1e-5, 1e-4, 1e-3)) if full
-        else classic.rbf_svm((256,), (0.03,), (1e-5, 1e-3)),
+        learners.logistic_regression(l2 if full else l2[::2]),
+        learners.linear_svm(l2 if full else l2[::2]),
+        learners.rbf_svm((256, 1024), (0.01, 0.03, 0.1), (1e-6, 1e-5, 1e-4, 1e-3)) if full
+        else learners.rbf_svm((256,), (0.03,), (1e-5, 1e-3)),
     ]  # fmt: skip
     if full and importlib.util.find_spec("sklearn"):
-        older += [classic.nearest_neighbours((1, 3, 9)), classic.extra_trees()]
-    return [*older, networks.mlp(widths, learning_rate=rates, weight_decay=decay, epochs=30, max_steps=budget)]
+        older += [learners.nearest_neighbours((1, 3, 9)), learners.extra_trees()]
+    return [*older, learners.mlp(widths, learning_rate=rates, weight_decay=decay, epochs=30, max_steps=budget)]
 
 
 def run(out: Path | None = None, scale: str = "full", split: str = "random") -> Results:

@@ -326,18 +326,12 @@ def alone(setup: train.Setup, members: Sequence[train.Member], streams: Sequence
     return [[jax.tree.map(np.asarray, run(with_key(m), s, data)) for m in members] for s in streams]
 
 
-def together(setup: train.Setup, members: Any, streams: Sequence[Any], data: Any) -> tuple[Any, Any]:
-    """`train.vectorised` of all members on all streams: the final State [S, K, …] and the Evaluation [E, S, K, …].
-
-    Args:
-        setup: the largest member's.
-        members: a list, ridden by every stream, or a list of lists, one a stream.
-        streams: S streams.
-        data: the arrays.
-    """
-    per_stream = members if isinstance(members[0], list) else [list(members)] * len(streams)
-    batch = with_key(stack([stack(row) for row in per_stream]))
-    start, advance = map(jax.jit, train.vectorised(setup))
+def together(
+    setup: train.Setup, members: Sequence[train.Member], streams: Sequence[Any], data: Any, programs: Any = None
+) -> tuple[Any, Any]:
+    """`train.vectorised` of all members on all streams: the final State [S, K, …] and the Evaluation [E, S, K, …]."""
+    batch = with_key(stack([stack(members)] * len(streams)))
+    start, advance = programs or map(jax.jit, train.vectorised(setup))
     streams = stack(streams)
     states, history = start(batch, streams), []
     for _ in range(setup.evaluations):

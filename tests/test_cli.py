@@ -1,0 +1,125 @@
+"""The command and the study scripts: bad input is one sentence and exit code 2; figures redraw without training."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from test_study import tiny_study
+
+import scaling
+import studies
+from scaling import cli, errors, learners
+from studies import performance_vs_data
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling.cli", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "nosuch"], "no study 'nosuch'"),
+        (["plan", "nosuch"], "no study 'nosuch'"),
+        (["run", "performance-vs-data", "--quick", "--demo"], "not both"),
+        (["run", "performance-vs-data", "--quick", "--out", "taken"], "not empty"),
+        (["figures", "empty"], "no study's table"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments, words, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("mine")
+    done = command(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "taken"]
+
+
+def test_list_and_help(tmp_path):
+    assert "performance-vs-data" in command("list", cwd=tmp_path).stdout
+    assert "figures" in command("--help", cwd=tmp_path).stdout
+
+
+def test_plan_shows_every_learner_and_trains_nothing(tmp_path):
+    done = command("plan", "performance-vs-data", "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "logistic regression" in done.stdout
+    assert "useful FLOPs" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The study's own functions at toy size: the table stored, the figures drawn."""
+    folder = tmp_path_factory.mktemp("toy")
+    nets = learners.mlp((3, 5, 8), learning_rate=(1e-2,), min_steps=20, max_steps=40, evaluations=2)
+    study = tiny_study(learners=(learners.logistic_regression((1e-3, 1e-2)), nets))
+    performance_vs_data.store(scaling.run(study, progress=False), folder)
+    return folder, performance_vs_data.draw(folder)
+
+
+def test_a_study_writes_table_description_and_figures(toy):
+    folder, paths = toy
+    assert {p.suffix for p in paths} == {".pdf", ".svg", ".png"}
+    described = json.loads((folder / "performance_vs_data.json").read_text())
+    assert described["findings"]
+    assert described["study"]["name"] == "tiny"
+    table = pd.read_csv(folder / "performance_vs_data.csv")
+    assert set(table["label"]) == {"logistic regression", "network, width 3", "network, width 5", "network, width 8"}
+    plt.close("all")
+
+
+def test_redrawing_gives_the_same_bytes_and_loads_no_jax(toy, tmp_path):
+    folder, paths = toy
+    before = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        path.unlink()
+    script = (
+        "import sys, studies, pathlib; studies.redraw(pathlib.Path(sys.argv[1])); print('flax' in sys.modules, "
+        "'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.stdout.split() == ["False", "False"], done.stderr
+    assert {path: path.read_bytes() for path in paths} == before
+
+
+def test_every_study_has_what_the_command_calls():
+    for name in studies.NAMES:
+        module = studies.load(name)
+        assert studies.question(name).endswith("?")
+        for scale in studies.SCALES:
+            assert module.study(scale).models
+
+
+def test_a_study_script_runs_from_any_directory(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "studies" / "performance_vs_data.py"), "--help"], cwd=tmp_path, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "--quick" in done.stdout
+
+
+def test_importing_is_light():
+    script = "import scaling, scaling.plot, scaling.curves, sys; print({'flax', 'jax'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_guard_lets_other_errors_through():
+    with pytest.raises(SystemExit) as caught:
+        cli.guard(lambda: (_ for _ in ()).throw(errors.InputError("no")))
+    assert caught.value.code == 2
+    with pytest.raises(ZeroDivisionError):
+        cli.guard(lambda: 1 / 0)
