@@ -68,7 +68,7 @@ def test_columns_agree_with_independent_sums(finished):
 def test_training_curves_have_a_row_an_evaluation(finished):
     curves = finished[0].training_curves()
     assert len(curves) == 2 * (finished[0].table["learner"] == "network").sum()
-    assert sorted(curves["step"].unique()) == [10, 20]
+    assert sorted(curves["step"].unique()) == [20, 40]
 
 
 def test_learners_learn(finished):
