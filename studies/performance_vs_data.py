@@ -26,7 +26,7 @@ SIZES = {
     "demo": (200, 2_000, 20_000, 200_000),
     "quick": (200, 2_000, 20_000),
 }
-REPLICATES = {"full": 4, "demo": 3, "quick": 2}
+REPLICATES = {"full": 3, "demo": 3, "quick": 2}
 
 
 def study(scale: str = "full", split: str = "random") -> Study:
@@ -48,11 +48,11 @@ def compared(scale: str) -> Sequence[Learner]:
     older: list[Learner] = [
         learners.logistic_regression(l2 if full else l2[::2]),
         learners.linear_svm(l2 if full else l2[::2]),
-        learners.rbf_svm((256, 1024), (0.01, 0.03, 0.1), (1e-6, 1e-5, 1e-4, 1e-3)) if full
+        learners.rbf_svm((128, 512), (0.03, 0.1), (1e-6, 1e-5, 1e-4)) if full
         else learners.rbf_svm((256,), (0.03,), (1e-5, 1e-3)),
     ]  # fmt: skip
     if full and importlib.util.find_spec("sklearn"):
-        older += [learners.nearest_neighbours((1, 3, 9)), learners.extra_trees()]
+        older += [learners.nearest_neighbours((1, 5)), learners.extra_trees()]
     return [*older, learners.mlp(widths, learning_rate=rates, weight_decay=decay, epochs=30, max_steps=budget)]
 
 

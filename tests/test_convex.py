@@ -239,11 +239,11 @@ def test_constant_and_doubled_columns_in_float32():
 
 def test_integer_pool_and_float32_in_an_x64_program():
     x, y = make_data()
-    x = np.round(10 * x).astype(np.int16)
+    x = np.round(100 * x).astype(np.int16)
     mean, scale = statistics(x)
     plain = solve(x, y, 300, mean, scale, 1e-2, loss="softmax", tolerance=1e-4)
     with jax.enable_x64(True):
-        mixed = solve(x, y, 300, mean, scale, np.float32(1e-2), loss="softmax", tolerance=1e-4)
+        mixed = solve(x.astype(np.float32), y, 300, mean, scale, np.float32(1e-2), loss="softmax", tolerance=1e-4)
     assert mixed.weights.dtype == jnp.float32
     np.testing.assert_allclose(mixed.weights, plain.weights, atol=1e-3)
 
