@@ -45,7 +45,7 @@ def errors(m: int, replicates: int) -> np.ndarray:
 def _arguments(study: Study, module: Any, m: int, replicate: int, single: bool) -> tuple[Any, ...]:
     """Member, stream and data; single examples are laid out epoch after epoch, each permuted on its own."""
     task, tail = study.task, evaluate.EVALUATION_BLOCK
-    rows = planner.pool_rows(study, replicate)[:m]
+    rows = study.pool_rows(replicate)[:m]
     mean, scale = sampling.standardisation(task.x[rows])
     steps = EPOCHS * -(-m // BATCH)
     starts = sampling.block_starts(m, BATCH, steps, study.seed, replicate)
@@ -63,7 +63,7 @@ def _arguments(study: Study, module: Any, m: int, replicate: int, single: bool) 
     stream = sampling.Stream(
         np.int32(0), np.int32(len(rows)), np.int32(steps), starts, np.int32(len(some)), mean, scale
     )
-    variables = planner.initial_variables(module, planner.example(study), jax.random.key(replicate))
+    variables = networks.initial_variables(module, networks.example(study.task), jax.random.key(replicate))
     hyper = {"learning_rate": np.float32(3e-3), "weight_decay": np.float32(1e-2)}
     return train.Member(variables, None, hyper, jax.random.key(0)), stream, data
 

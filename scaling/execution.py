@@ -1,4 +1,4 @@
-"""Carries out one chunk of a plan on one device: trains its models and gives their rows of the table.
+"""Carries out one chunk of a plan on one device: trains its models and gives their rows of the table (`scaling.rows`).
 
 There is one way for each kind of learner: networks through `scaling.train`, convex learners through
 `scaling.learners.convex`, scikit-learn's estimators one at a time. `Bench` holds what chunks on one device share:
@@ -19,15 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from scaling import evaluate, padding, planner, sampling, train
+from scaling import evaluate, padding, planner, rows, sampling, train
 from scaling.learners import convex, networks
 from scaling.planner import Chunk, Group, Plan
-from scaling.results import SIZE_AXES
 from scaling.study import Model, Study
 
 CACHED_DATA_BYTES = 3e9  # permuted copies of the pool that a device keeps
-METRICS = ("error", "cross_entropy", "auc")
-SPLITS = ("train", "validation", "test")
 
 
 class Stopped(Exception):
@@ -77,13 +74,13 @@ class Programs:
         """Key data [n, 2] → variables of n networks, each initialised at its own size and padded."""
 
         def make() -> Any:
-            learner, x = self.study.learner(group.learner), planner.example(self.study)
+            learner, x = self.study.learner(group.learner), networks.example(self.study.task)
             module = learner.module(dict(size), self.study.task.n_classes)
             like = padded_shapes(self.study, group)
 
             def one(data: Any) -> Any:
                 key = jax.random.wrap_key_data(data, impl="threefry2x32")
-                return padding.pad(planner.initial_variables(module, x, key), like, learner.blocks)
+                return padding.pad(networks.initial_variables(module, x, key), like, learner.blocks)
 
             return jax.jit(jax.vmap(one))
 
@@ -97,8 +94,8 @@ class Programs:
 def padded_shapes(study: Study, group: Group) -> Any:
     """Shapes of the variables of a group's largest member."""
     module = study.learner(group.learner).module(group.largest, study.task.n_classes)
-    x = planner.example(study)
-    return jax.eval_shape(lambda: planner.initial_variables(module, x, jax.random.key(0)))
+    x = networks.example(study.task)
+    return jax.eval_shape(lambda: networks.initial_variables(module, x, jax.random.key(0)))
 
 
 class Bench:
@@ -120,14 +117,14 @@ class Bench:
         kinds = {"network": self._networks, "convex": self._convex, "estimator": self._estimator}
         try:
             with jax.default_device(self.device):
-                rows = kinds[group.kind](chunk, group, progress)
+                found = kinds[group.kind](chunk, group, progress)
         except jax.errors.JaxRuntimeError as error:
             parts = _halves(chunk)
             if "RESOURCE_EXHAUSTED" not in str(error) or not parts:
                 raise
             return pd.concat([self.carry_out(part, lambda share: progress(share / 2)) for part in parts])
-        seconds = (time.perf_counter() - begin) / len(rows)
-        return pd.DataFrame([{**row, "seconds": seconds} for row in rows])
+        seconds = (time.perf_counter() - begin) / len(found)
+        return pd.DataFrame([{**row, "seconds": seconds} for row in found])
 
     def _check(self) -> None:
         if self.stop.is_set():
@@ -144,6 +141,7 @@ class Bench:
         ])  # fmt: skip
         members = self._members(models, group, chunk.slots)
         data = self._place(replicates, setup.batch_size)
+        starts = streams.starts
         members, streams = jax.device_put((members, streams), self.device)
         states = start(members, streams)
         history = []
@@ -153,7 +151,7 @@ class Bench:
             history.append(jax.tree.map(np.asarray, evaluation))
             progress(1 / setup.evaluations)
         return [
-            self._network_row(chunk.streams[s][k], group, learner, [_pick(e, s, k) for e in history])
+            rows.network_row(study, chunk.streams[s][k], group, starts[s], [_pick(e, s, k) for e in history])
             for s, stream in enumerate(models)
             for k in range(len(stream))
         ]
@@ -186,8 +184,8 @@ class Bench:
     def _mask(self, group: Group, size: tuple[tuple[str, int], ...]) -> Any:
         def make() -> Any:
             study, learner = self.study, self.study.learner(group.learner)
-            module, x = learner.module(dict(size), study.task.n_classes), planner.example(study)
-            own = jax.eval_shape(lambda: planner.initial_variables(module, x, jax.random.key(0)))["params"]
+            module, x = learner.module(dict(size), study.task.n_classes), networks.example(study.task)
+            own = jax.eval_shape(lambda: networks.initial_variables(module, x, jax.random.key(0)))["params"]
             return padding.live_mask(own, padded_shapes(study, group)["params"], learner.blocks)
 
         return self.programs.once(("mask", group.learner, size, tuple(group.largest.items())), make)
@@ -208,14 +206,14 @@ class Bench:
         task = self.study.task
         if not task.standardize:
             return np.zeros(task.x.shape[1:], np.float32), np.ones(task.x.shape[1:], np.float32)
-        rows = planner.pool_rows(self.study, replicate)[:train_size]
-        return self.programs.once(("standard", train_size, replicate), lambda: sampling.standardisation(task.x[rows]))
+        at = self.study.pool_rows(replicate)[:train_size]
+        return self.programs.once(("standard", train_size, replicate), lambda: sampling.standardisation(task.x[at]))
 
     def _placed(self, replicates: tuple[int, ...], before: int) -> sampling.Data:
-        task, tail = self.study.task, evaluate.EVALUATION_BLOCK
-        pools = [planner.pool_rows(self.study, r) for r in replicates]
+        task, tail = self.study.task, max(evaluate.EVALUATION_BLOCK, before)
+        pools = [self.study.pool_rows(r) for r in replicates]
         validations = [self._validation_rows(r) for r in replicates]
-        take = lambda a, rows, before: np.stack([sampling.pad_rows(a[r], before, tail) for r in rows])  # noqa: E731
+        take = lambda a, sets, before: np.stack([sampling.pad_rows(a[at], before, tail) for at in sets])  # noqa: E731
         data = sampling.Data(
             take(task.x, pools, before), take(task.y, pools, before),
             take(task.x, validations, 0), take(task.y, validations, 0),
@@ -242,7 +240,7 @@ class Bench:
         solution, evaluation = jax.tree.map(np.asarray, (solution, evaluation))
         progress(1.0)
         return [
-            self._convex_row(i, group, _pick(solution, k), _pick(evaluation, k), len(models))
+            rows.convex_row(self.study, i, group, _pick(solution, k), _pick(evaluation, k), len(models))
             for k, i in enumerate(chunk.streams[0])
         ]
 
@@ -251,8 +249,8 @@ class Bench:
         (index,) = chunk.streams[0]
         model, task = self.study.models[index], self.study.task
         mean, scale = self._standardisation(model.train_size, model.replicate)
-        prepare = lambda rows: ((task.x[rows].astype(np.float32) - mean) * scale).reshape(len(rows), -1)  # noqa: E731
-        train_rows = planner.pool_rows(self.study, model.replicate)[: model.train_size]
+        prepare = lambda at: ((task.x[at].astype(np.float32) - mean) * scale).reshape(len(at), -1)  # noqa: E731
+        train_rows = self.study.pool_rows(model.replicate)[: model.train_size]
         seed = int(model_key(self.study, model, "estimator")[0] >> 1)
         estimator = self.study.learner(model.learner).build(**dict(model.hyper), random_state=seed)
         estimator.fit(prepare(train_rows), task.y[train_rows])
@@ -262,78 +260,10 @@ class Bench:
             "test": task.test,
         }
         scores, misses = {}, np.zeros(0, bool)
-        for split, rows in splits.items():
-            scores[split], misses = _score_on_host(estimator, prepare(rows), task.y[rows], task.n_classes)
+        for split, at in splits.items():
+            scores[split], misses = rows.score_on_host(estimator, prepare(at), task.y[at], task.n_classes)
         progress(1.0)
-        row = self._row(index, group, steps=0, seen=model.train_size, status="ok", misses=misses)
-        return [{**row, **_flat("final", scores), **_flat("best", scores)}]
-
-    def _network_row(self, index: int, group: Group, learner: Any, history: list[Any]) -> dict[str, Any]:
-        model, metric = self.study.models[index], self.study.task.metric
-        last = _scores(history[-1])
-        steps = learner.steps(model.train_size)
-        validation = np.array([_scores(e)["validation"][metric] for e in history])
-        direction = -1.0 if metric == "auc" else 1.0
-        ranked = np.where(np.isfinite(validation), direction * validation, np.inf)
-        best = _scores(history[int(np.argmin(ranked))])
-        starts = self._starts(model, learner)[:steps]
-        seen = sampling.examples_seen(model.train_size, learner.batch_size, starts)
-        status = "ok" if math.isfinite(last["validation"]["cross_entropy"]) else "diverged"
-        row = self._row(index, group, steps=steps, seen=seen, status=status, misses=history[-1].test_misses)
-        curve = {
-            f"curve_{split}_{name}": [float(_scores(e)[split][name]) for e in history]
-            for split in SPLITS
-            for name in METRICS[:2]
-        }
-        marks = [steps * (i + 1) // len(history) for i in range(len(history))]
-        return {**row, **_flat("final", last), **_flat("best", best), "curve_step": marks, **curve}
-
-    def _convex_row(self, index: int, group: Group, solution: Any, evaluation: Any, sharing: int) -> dict[str, Any]:
-        scores, steps = _scores(evaluation), int(solution.iterations)
-        status = "ok" if solution.converged else "unconverged"
-        if not math.isfinite(scores["validation"]["cross_entropy"]):
-            status = "diverged"
-        seen = steps * self.study.models[index].train_size
-        row = self._row(
-            index, group, steps=steps, seen=seen, status=status, misses=evaluation.test_misses, sharing=sharing
-        )
-        row["n_params"] = int(solution.weights.size + solution.intercept.size)
-        return {**row, **_flat("final", scores), **_flat("best", scores)}
-
-    def _row(
-        self, index: int, group: Group, *, steps: int, seen: int, status: str, misses: np.ndarray, sharing: int = 1
-    ) -> dict[str, Any]:
-        """What every kind of learner has in its row."""
-        study, model = self.study, self.study.models[index]
-        learner, size = study.learner(model.learner), dict(model.size)
-        names = sorted({name for each in study.learners for name in each.hyperparameters})
-        hyper = dict(model.hyper)
-        useful, executed, params = costs(study, group, model, steps, sharing)
-        curves = {f"curve_{split}_{name}": None for split in SPLITS for name in METRICS[:2]}
-        return {
-            "model": index, "task": study.task.name, "metric": study.task.metric,
-            "learner": model.learner, "label": learner.label(size), **{axis: size.get(axis) for axis in SIZE_AXES},
-            **{axis: value for axis, value in size.items() if axis not in SIZE_AXES},
-            "n_params": params, "train_size": model.train_size,
-            **{f"hp_{name}": hyper.get(name, math.nan) for name in names},
-            "replicate": model.replicate, "init_seed": model.init_seed,
-            "validation_size": study.validation_size(model.train_size), "pool_size": len(study.task.pool),
-            "test_size": len(study.task.test), "steps": steps, "examples_seen": seen,
-            "useful_flops": useful, "executed_flops": executed, "status": status,
-            "test_misses": np.packbits(misses[: len(study.task.test)]).tobytes(), "curve_step": None, **curves,
-        }  # fmt: skip
-
-
-def costs(study: Study, group: Group, model: Model, steps: int, sharing: int) -> tuple[float, float, int | None]:
-    """Useful and executed FLOPs of a trained model, and its number of parameters."""
-    if group.kind == "estimator":
-        return math.nan, math.nan, None
-    useful = planner.useful_flops(study, group, model, steps)
-    executed = planner.executed_flops(study, group, model.train_size, sharing, steps)
-    if group.kind == "convex":
-        return useful, executed, None
-    module = study.learner(model.learner).module(dict(model.size), study.task.n_classes)
-    return useful, executed, networks.count_parameters(module, planner.example(study))
+        return [rows.estimator_row(self.study, index, group, scores, misses)]
 
 
 def _convex_program(study: Study, group: Group) -> Callable[..., Any]:
@@ -360,26 +290,6 @@ def _convex_program(study: Study, group: Group) -> Callable[..., Any]:
         return jax.vmap(one)(l2)
 
     return program
-
-
-def _score_on_host(estimator: Any, x: np.ndarray, y: np.ndarray, n_classes: int) -> tuple[dict[str, float], np.ndarray]:
-    """Metrics of a scikit-learn classifier; probabilities are clipped at 1e-7, as of a float32."""
-    probability = np.zeros((len(y), n_classes))
-    probability[:, estimator.classes_] = estimator.predict_proba(x)
-    misses = probability.argmax(1) != y
-    loss = -np.log(np.clip(probability[np.arange(len(y)), y], 1e-7, 1.0))
-    area = math.nan
-    if n_classes == 2:
-        area = float(evaluate.auc(jnp.asarray(probability[:, 1]), jnp.asarray(y == 1), jnp.ones(len(y), bool)))
-    return {"error": misses.mean(), "cross_entropy": loss.mean(), "auc": area}, misses
-
-
-def _scores(evaluation: Any) -> dict[str, dict[str, float]]:
-    return {split: {m: float(getattr(getattr(evaluation, split), m)) for m in METRICS} for split in SPLITS}
-
-
-def _flat(prefix: str, scores: dict[str, dict[str, float]]) -> dict[str, float]:
-    return {f"{prefix}_{split}_{metric}": scores[split][metric] for split in SPLITS for metric in METRICS}
 
 
 def _pick(tree: Any, *at: int) -> Any:

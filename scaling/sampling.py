@@ -59,7 +59,7 @@ def block_starts(size: int, batch_size: int, steps: int, seed: int, replicate: i
     """First row of each of `steps` minibatches, int32 [steps], counted in the front-padded pool (`pad_rows`).
 
     Minibatch t holds rows starts[t] … starts[t] + batch_size − 1 of the padded pool; those that are not among the
-    first `size` examples are to be masked (`live_rows`).
+    first `size` examples are to be masked.
     """
     if size <= batch_size:
         return np.full(steps, batch_size, np.int32)

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
+
+from scaling import sampling
 from scaling.errors import InputError
 from scaling.tasks import Task
 
@@ -111,6 +114,10 @@ class Study:
             for hyper in _settings(learner.grid(size))
             for init_seed in range(learner.init_seeds)
         )
+
+    def pool_rows(self, replicate: int) -> np.ndarray:
+        """Rows of the task's arrays in the order of one replicate's permutation; a training set is a prefix of them."""
+        return self.task.pool[sampling.pool_order(self.seed, replicate, len(self.task.pool))]
 
     def validation_size(self, train_size: int) -> int:
         """How many validation examples may be used at a training-set size: a quarter of it where data are few."""

@@ -34,7 +34,7 @@ from families import (
 )
 
 import scaling
-from scaling import evaluate, padding, planner
+from scaling import evaluate, padding, probing
 from scaling.learners import networks
 from scaling.padding import CannotPad
 from scaling.tasks import Task
@@ -119,7 +119,7 @@ def float32(family: Family) -> jax.ShapeDtypeStruct:
 
 def probed(family: Family) -> str | None:
     with jax.default_prng_impl("unsafe_rbg"):  # compiles faster; which numbers come is no matter
-        return planner.probe(relabelled(family), family.module(0), family.module(-1), float32(family), family.n_classes)
+        return probing.probe(relabelled(family), family.module(0), family.module(-1), float32(family), family.n_classes)
 
 
 @pytest.mark.parametrize("name", ["residual", "convolutional", "transformer", "batch norm"])

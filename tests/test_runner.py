@@ -181,7 +181,7 @@ def test_scikit_learn_estimators_train_on_the_same_splits():
 
     study = tiny_study(learners=(learners.nearest_neighbours((1, 5)),), train_sizes=(80,), replicates=1)
     table = scaling.run(study, progress=False).table
-    task, rows = study.task, planner.pool_rows(study, 0)[:80]
+    task, rows = study.task, study.pool_rows(0)[:80]
     x = (task.x - task.x[rows].mean(0)) / task.x[rows].std(0)
     alone = KNeighborsClassifier(5).fit(x[rows], task.y[rows])
     expected = 1 - alone.score(x[task.test], task.y[task.test])

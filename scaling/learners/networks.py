@@ -19,6 +19,7 @@ import optax
 from scaling.errors import InputError
 from scaling.learners import layers
 from scaling.learners.classic import check_grid
+from scaling.tasks import Task
 
 Array = Any
 Values = Sequence[float] | Mapping[int, Sequence[float]]
@@ -246,6 +247,17 @@ def _check_names(name: str, grid: Mapping[str, Any], optimizer: Callable[..., An
     for key in grid:
         if key not in takes:
             raise InputError(f"{name}: the optimiser takes no {key}; it takes {', '.join(takes)}.")
+
+
+def example(task: Task) -> jax.ShapeDtypeStruct:
+    """Shape and type of a minibatch of one, as the modules see it."""
+    dtype = jnp.float32 if task.standardize else jax.dtypes.canonicalize_dtype(task.x.dtype)
+    return jax.ShapeDtypeStruct((1, *task.x.shape[1:]), dtype)
+
+
+def initial_variables(module: nn.Module, x: jax.ShapeDtypeStruct, key: Array) -> Any:
+    """A network's variables at its own size, by its ordinary Flax `init`."""
+    return module.init({"params": key, "dropout": key}, jnp.zeros(x.shape, x.dtype))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,0 +1,111 @@
+"""Rows of the table of results, made from what a trained model's evaluations say.
+
+Takes a `Study`, the position of the model in it, its `Group` and evaluations on the host; gives a row as a dict with
+the columns that `scaling.results.COLUMNS` documents (all but `seconds`).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from scaling import costs, evaluate, sampling
+from scaling.learners import networks
+from scaling.planner import Group
+from scaling.results import SIZE_AXES
+from scaling.study import Study
+
+METRICS = ("error", "cross_entropy", "auc")
+CURVE_METRICS = METRICS[:2]
+SPLITS = ("train", "validation", "test")
+Row = dict[str, Any]
+
+
+def network_row(study: Study, index: int, group: Group, starts: np.ndarray, history: Sequence[Any]) -> Row:
+    """The row of a network; `starts` are its minibatches, `history` its evaluations."""
+    model, metric = study.models[index], study.task.metric
+    learner = study.learner(model.learner)
+    steps = learner.steps(model.train_size)
+    found = [_scores(evaluation) for evaluation in history]
+    validation = (-1.0 if metric == "auc" else 1.0) * np.array([scores["validation"][metric] for scores in found])
+    best = found[int(np.argmin(np.where(np.isfinite(validation), validation, np.inf)))]
+    status = "ok" if math.isfinite(found[-1]["validation"]["cross_entropy"]) else "diverged"
+    module, x = learner.module(dict(model.size), study.task.n_classes), networks.example(study.task)
+    curve = {
+        f"curve_{split}_{name}": [scores[split][name] for scores in found] for split in SPLITS for name in CURVE_METRICS
+    }
+    return {
+        **_row(study, index, group, steps, status, history[-1].test_misses),
+        "n_params": networks.count_parameters(module, x),
+        "examples_seen": sampling.examples_seen(model.train_size, learner.batch_size, starts[:steps]),
+        **_flat("final", found[-1]),
+        **_flat("best", best),
+        "curve_step": [steps * (i + 1) // len(found) for i in range(len(found))],
+        **curve,
+    }
+
+
+def convex_row(study: Study, index: int, group: Group, solution: Any, evaluation: Any, sharing: int) -> Row:
+    """The row of a convex learner; `sharing` models shared its passes over the training set."""
+    scores, passes = _scores(evaluation), int(solution.iterations)
+    status = "ok" if solution.converged else "unconverged"
+    if not math.isfinite(scores["validation"]["cross_entropy"]):
+        status = "diverged"
+    return {
+        **_row(study, index, group, passes, status, evaluation.test_misses, sharing),
+        "n_params": int(solution.weights.size + solution.intercept.size),
+        "examples_seen": passes * study.models[index].train_size,
+        **_flat("final", scores),
+        **_flat("best", scores),
+    }
+
+
+def estimator_row(
+    study: Study, index: int, group: Group, scores: dict[str, dict[str, float]], misses: np.ndarray
+) -> Row:
+    """The row of a scikit-learn estimator."""
+    row = {**_row(study, index, group, 0, "ok", misses), "examples_seen": study.models[index].train_size}
+    return {**row, **_flat("final", scores), **_flat("best", scores)}
+
+
+def score_on_host(estimator: Any, x: np.ndarray, y: np.ndarray, n_classes: int) -> tuple[dict[str, float], np.ndarray]:
+    """Metrics of a scikit-learn classifier and what it misses; probabilities are clipped at 1e-7, a float32's."""
+    probability = np.zeros((len(y), n_classes))
+    probability[:, estimator.classes_] = estimator.predict_proba(x)
+    misses = probability.argmax(1) != y
+    loss = -np.log(np.clip(probability[np.arange(len(y)), y], 1e-7, 1.0))
+    area = math.nan
+    if n_classes == 2:
+        area = float(evaluate.auc(jnp.asarray(probability[:, 1]), jnp.asarray(y == 1), jnp.ones(len(y), bool)))
+    return {"error": misses.mean(), "cross_entropy": loss.mean(), "auc": area}, misses
+
+
+def _row(study: Study, index: int, group: Group, steps: int, status: str, misses: np.ndarray, sharing: int = 1) -> Row:
+    """What every kind of learner has in its row, and empty columns for what only some have."""
+    task, model = study.task, study.models[index]
+    learner, size, hyper = study.learner(model.learner), dict(model.size), dict(model.hyper)
+    names = sorted({name for each in study.learners for name in each.hyperparameters})
+    known = learner.kind != "estimator"
+    useful = costs.useful_flops(study, learner, size, model.train_size, steps)
+    executed = costs.executed_flops(study, learner, group.largest, model.train_size, sharing, steps)
+    return {
+        "model": index, "task": task.name, "metric": task.metric, "learner": model.learner,
+        "label": learner.label(size), **dict.fromkeys(SIZE_AXES), **size, "n_params": None,
+        "train_size": model.train_size, **{f"hp_{name}": hyper.get(name, math.nan) for name in names},
+        "replicate": model.replicate, "init_seed": model.init_seed,
+        "validation_size": study.validation_size(model.train_size), "pool_size": len(task.pool),
+        "test_size": len(task.test), "steps": steps, "useful_flops": useful if known else math.nan,
+        "executed_flops": executed if known else math.nan, "status": status,
+        "test_misses": np.packbits(misses[: len(task.test)]).tobytes(), "curve_step": None,
+        **{f"curve_{split}_{name}": None for split in SPLITS for name in CURVE_METRICS},
+    }  # fmt: skip
+
+
+def _scores(evaluation: Any) -> dict[str, dict[str, float]]:
+    return {split: {m: float(getattr(getattr(evaluation, split), m)) for m in METRICS} for split in SPLITS}
+
+
+def _flat(prefix: str, scores: dict[str, dict[str, float]]) -> Row:
+    return {f"{prefix}_{split}_{metric}": scores[split][metric] for split in SPLITS for metric in METRICS}
