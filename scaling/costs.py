@@ -61,7 +61,8 @@ def flops_per_example(module: nn.Module, x: jax.ShapeDtypeStruct, *, training: b
     def forward(variables: Any, x: Any) -> Any:
         rngs = {"dropout": jax.random.key(0)}
         mutable = sorted(set(variables) - {"params", "lanes"})
-        return module.apply(variables, x, mutable=mutable, rngs=rngs)[0].sum()
+        named = networks.keywords(module, training, jnp.ones(rows, bool))
+        return module.apply(variables, x, mutable=mutable, rngs=rngs, **named)[0].sum()
 
     many = jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype)
     variables = jax.eval_shape(lambda key: networks.initial_variables(module, x, key), jax.random.key(0))

@@ -10,11 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 
 from scaling import costs, devices, probing, train
+from scaling.errors import InputError
 from scaling.learners import networks
 from scaling.study import Study
+from scaling.tasks import Task
 
 # On a CPU the parameters, gradients and optimiser state of a chunk must stay in cache: sixteen stacked Adam
 # networks of width 256 on 784 inputs (65 MB) ran at half the speed of one at a time, four (16 MB) did not.
@@ -156,6 +159,8 @@ def _network_groups(study: Study, learner: Any, waste: float) -> list[Group]:
     """From the largest size down: each joins a group if padding is cheap there and the probe agrees."""
     x = networks.example(study.task)
     modules = {i: learner.module(size, study.task.n_classes) for i, size in enumerate(learner.sizes)}
+    for module in modules.values():
+        _check_module(learner.name, module, x, study.task)
     cost = {i: costs.flops_per_example(m, x, training=True) for i, m in modules.items()}
     opened: list[list[int]] = []
     notes: dict[int, str] = {}
@@ -174,6 +179,20 @@ def _network_groups(study: Study, learner: Any, waste: float) -> list[Group]:
     return [
         Group(learner.name, "network", tuple(sizes[i] for i in m), sizes[m[0]], notes.get(m[0], "")) for m in opened
     ]
+
+
+def _check_module(name: str, module: nn.Module, x: jax.ShapeDtypeStruct, task: Task) -> None:
+    """Refuses what would fail, or train wrongly, only later."""
+    variables = jax.eval_shape(lambda key: networks.initial_variables(module, x, key), jax.random.key(0))
+    if "batch_stats" in variables and not networks.keywords(module, True, True).get("live"):
+        raise InputError(
+            f"{name} keeps batch statistics: let its __call__ take `live`, which rows of the minibatch count, and give "
+            "it to BatchNorm as the mask, since a minibatch may hold rows that are masked."
+        )
+    predict = lambda variables, x: module.apply(variables, x, **networks.keywords(module, False, None))  # noqa: E731
+    classes = jax.eval_shape(predict, variables, x).shape[-1]
+    if classes != task.n_classes:
+        raise InputError(f"{name} gives {classes} logits, but {task.name} has {task.n_classes} classes.")
 
 
 def _chunks(study: Study, number: int, group: Group) -> list[Chunk]:

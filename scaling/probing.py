@@ -39,7 +39,8 @@ def _trajectory(
         module, learner.optimizer, n_classes, batch_size=ROWS, evaluations=1, warmup=0.0,
         standardize=jnp.issubdtype(x.dtype, jnp.floating), needs_rng=train.draws_random_numbers(module, x),
     )  # fmt: skip
-    labels_like = jax.eval_shape(lambda v, a: module.apply(v, a), variables, x).shape[1:-1]
+    named = networks.keywords(module, False, None)
+    labels_like = jax.eval_shape(lambda v, a: module.apply(v, a, **named), variables, x).shape[1:-1]
     stream, data = _probe_data(x, n_classes, labels_like)
     hyper = {k: np.float64(sorted(v)[len(v) // 2]) for k, v in learner.grid(learner.sizes[0]).items()}
     member = train.Member(variables, mask, hyper, jax.random.key(1))

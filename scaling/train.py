@@ -9,7 +9,6 @@ Letters: S streams, K models, E evaluations, B minibatch rows.
 """
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import optax
 
 from scaling import evaluate, padding
 from scaling.evaluate import Evaluation
+from scaling.learners import networks
 from scaling.sampling import Data, Stream
 
 Array = Any
@@ -183,7 +183,7 @@ def draws_random_numbers(module: nn.Module, x: jax.ShapeDtypeStruct) -> bool:
     """Whether a forward pass in training asks for random numbers."""
 
     def forward(key: Array, x: Array) -> Any:
-        variables = module.init({"params": key, "dropout": key}, x, **keywords(module, False, None))
+        variables = networks.initial_variables(module, x, key)
         return _apply_training(module, variables, x, jnp.ones(len(x), bool), None)
 
     try:
@@ -215,18 +215,11 @@ def _prepare(setup: Setup, stream: Stream, x: Array) -> Array:
     return (x.astype(stream.mean.dtype) - stream.mean[None]) * stream.scale[None]
 
 
-def keywords(module: nn.Module, training: bool, live: Array | None) -> dict[str, Any]:
-    """A module's `__call__` may name `train` (a bool) and `live` (which rows count, for batch statistics)."""
-    named = inspect.signature(type(module).__call__).parameters
-    offered = {"train": training, "live": live}
-    return {k: v for k, v in offered.items() if k in named}
-
-
 def _predict(setup: Setup, member: Member, stream: Stream, state: State) -> Callable[[Array], Array]:
     """The trained network as a function of raw features."""
     _, fixed, _ = split_variables(member.variables)
     variables = {"params": state.params, **fixed, **state.mutable}
-    named = keywords(setup.module, False, None)
+    named = networks.keywords(setup.module, False, None)
     return lambda x: setup.module.apply(variables, _prepare(setup, stream, x), **named)
 
 
@@ -234,5 +227,5 @@ def _apply_training(module: nn.Module, variables: Any, x: Array, live: Array, ke
     """Logits, and the collections that a forward pass in training updates."""
     mutable = sorted(set(variables) - {"params", "lanes"})
     rngs = {} if key is None else {"dropout": key}
-    out, updated = module.apply(variables, x, mutable=mutable, rngs=rngs, **keywords(module, True, live))
+    out, updated = module.apply(variables, x, mutable=mutable, rngs=rngs, **networks.keywords(module, True, live))
     return out, updated

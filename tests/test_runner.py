@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pandas as pd
@@ -193,6 +194,50 @@ def test_binary_tasks_report_auc():
     table = scaling.run(study, progress=False).table
     assert table["final_test_auc"].between(0.9, 1).any()
     assert table["final_test_auc"].notna().all()
+
+
+class Noisy(nn.Module):
+    """A user's module: `train` must be given, dropout and batch statistics."""
+
+    width: int
+    n_classes: int
+
+    @nn.compact
+    def __call__(self, x, train, live=None):
+        mask = None if live is None else live[:, None]
+        h = nn.BatchNorm(use_running_average=not train)(nn.Dense(self.width)(x), mask=mask)
+        h = learners.LaneDropout(0.1)(nn.relu(h), train=train)
+        return nn.Dense(self.n_classes)(h)
+
+
+class Careless(Noisy):
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.Dense(self.n_classes)(nn.BatchNorm(use_running_average=not train)(nn.Dense(self.width)(x)))
+
+
+def custom(build):
+    sizes = ({"width": 4}, {"width": 6})
+    grid = {"learning_rate": (1e-2,)}
+    return learners.Network("mine", build, sizes, grid, min_steps=40, max_steps=40, batch_size=32, evaluations=2)
+
+
+def test_a_users_module_with_training_mode_noise_and_batch_statistics():
+    study = tiny_study(learners=(custom(Noisy),), replicates=1)
+    plan = scaling.plan(study, max_waste=float("inf"))
+    assert len(plan.groups) == 1
+    table = scaling.run(study, plan=plan, progress=False).table
+    assert table["status"].eq("ok").all()
+    assert table["final_test_error"].max() < 0.4
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [(Careless, "keeps batch statistics"), (lambda width, n_classes: Noisy(width, 5), "gives 5 logits")],
+)
+def test_modules_that_would_train_wrongly_are_refused(build, words):
+    with pytest.raises(InputError, match=words):
+        scaling.plan(tiny_study(learners=(custom(build),)))
 
 
 def test_the_manifest_says_how_the_results_came_about(finished):

@@ -257,11 +257,21 @@ def example(task: Task) -> jax.ShapeDtypeStruct:
 
 def initial_variables(module: nn.Module, x: jax.ShapeDtypeStruct, key: Array) -> Any:
     """A network's variables at its own size, by its ordinary Flax `init`."""
-    return module.init({"params": key, "dropout": key}, jnp.zeros(x.shape, x.dtype))
+    return module.init({"params": key, "dropout": key}, jnp.zeros(x.shape, x.dtype), **keywords(module, False, None))
+
+
+def keywords(module: nn.Module, training: bool, live: Array | None) -> dict[str, Any]:
+    """What a module's `__call__` is told, if it names it: `train` (a bool) and `live` (bool [batch], which rows count).
+
+    Minibatches may hold rows that are masked; a module that keeps statistics over the batch needs `live`.
+    """
+    named = inspect.signature(type(module).__call__).parameters
+    offered = {"train": training, "live": live}
+    return {k: v for k, v in offered.items() if k in named}
 
 
 @functools.lru_cache(maxsize=4096)
 def count_parameters(module: nn.Module, x: jax.ShapeDtypeStruct) -> int:
     """Number of trained parameters N of a module on inputs like `x`."""
-    shapes = jax.eval_shape(module.init, jax.random.key(0), x)
+    shapes = jax.eval_shape(lambda key: initial_variables(module, x, key), jax.random.key(0))
     return sum(math.prod(a.shape) for a in jax.tree.leaves(shapes["params"]))
