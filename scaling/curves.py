@@ -34,8 +34,8 @@ class LearningCurves:
     `summary` has one row a (curve, training-set size): label, learner, the size axes, n_params, train_size,
     mean, lower, upper, n_replicates, validation_size, pool_size, conditional_on_pool (replicates share more
     than half of the pool, so the interval speaks of this pool only), at_edge and at_edge_share (hyperparameters
-    chosen at their grid's edge), diverged_share, unconverged_share, interval_covers ("replicates and test
-    examples", "replicates", "test examples" or "nothing") and metric.
+    chosen at their grid's edge), diverged_share, unconverged_share, capped_share (the cap on steps cut the epochs
+    short), interval_covers ("replicates and test examples", "replicates", "test examples" or "nothing"), metric.
 
     `means_KxS` and `draws_BxKxS` are in the metric's own unit (a fraction for error and AUC, nats for
     cross-entropy), NaN where a curve has no such size or no interval can be given.
@@ -372,6 +372,7 @@ def _summary(
         edge=chosen["chosen_at_edge"].ne(""),
         diverged=chosen["status"].eq("diverged"),
         unconverged=chosen["status"].eq("unconverged"),
+        capped=chosen["capped"].astype(bool) if "capped" in chosen else False,
     )
     summary = rows.groupby(["k", "s"], as_index=False).agg(
         n_replicates=("replicate", "nunique"),
@@ -381,6 +382,7 @@ def _summary(
         at_edge_share=("edge", "mean"),
         diverged_share=("diverged", "mean"),
         unconverged_share=("unconverged", "mean"),
+        capped_share=("capped", "mean"),
     )
     size = sizes[summary["s"]]
     front = heads.iloc[summary["k"]].reset_index().assign(train_size=size)

@@ -43,6 +43,7 @@ COLUMNS: dict[str, str] = {
     "final_{train,validation,test}_auc": "area under the ROC curve at the end of training; empty unless binary",
     "best_*": "the same at the evaluation with the best validation metric",
     "status": "ok; diverged: the loss is no longer finite; unconverged: a convex solver stopped at its cap",
+    "capped": "whether the cap on steps cut the epochs short",
     "seconds": "wall time of the model's chunk divided by its models; tables are compared without it",
     "test_misses": "bits over the test set, 1 where the final model errs (numpy.packbits)",
     "curve_*": "the training curve: lists of steps and of metrics at each evaluation",

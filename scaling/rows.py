@@ -39,6 +39,7 @@ def network_row(study: Study, index: int, group: Group, starts: np.ndarray, hist
     return {
         **_row(study, index, group, steps, status, history[-1].test_misses),
         "n_params": networks.count_parameters(module, x),
+        "capped": learner.capped(model.train_size),
         "examples_seen": sampling.examples_seen(model.train_size, learner.batch_size, starts[:steps]),
         **_flat("final", found[-1]),
         **_flat("best", best),
@@ -97,7 +98,7 @@ def _row(study: Study, index: int, group: Group, steps: int, status: str, misses
         "replicate": model.replicate, "init_seed": model.init_seed,
         "validation_size": study.validation_size(model.train_size), "pool_size": len(task.pool),
         "test_size": len(task.test), "steps": steps, "useful_flops": useful if known else math.nan,
-        "executed_flops": executed if known else math.nan, "status": status,
+        "executed_flops": executed if known else math.nan, "status": status, "capped": False,
         "test_misses": np.packbits(misses[: len(task.test)]).tobytes(), "curve_step": None,
         **{f"curve_{split}_{name}": None for split in SPLITS for name in CURVE_METRICS},
     }  # fmt: skip

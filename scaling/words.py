@@ -45,8 +45,9 @@ def end(head: pd.Series, gain: Any, metric: str) -> str:
 
 def verdicts(ends: pd.DataFrame, older: Sequence[str], metric: str, level: float) -> list[str]:
     """Which curves have plateaued, which still gain, and which older learners have not plateaued."""
-    margin = {"error": "{:.3g} points", "cross_entropy": "{:.3g} nats", "auc": "{:.3g}"}[metric]
-    margin = margin.format(ends["margin"].iloc[0] * (100 if metric == "error" else 1))
+    unit = {"error": " point", "cross_entropy": " nat", "auc": ""}[metric]
+    value = f"{ends['margin'].iloc[0] * (100 if metric == 'error' else 1):.3g}"
+    margin = f"{value}{unit}{'s' * bool(unit and value != '1')}"
     bound = f"{margin} a decade of data at the end of the curve, {level:.0%} interval"
     named = {verdict: rows["label"].tolist() for verdict, rows in ends.groupby("verdict")}
     flat, gaining, undecided = (named.get(v, []) for v in ("plateau", "still gaining", "undecided"))
@@ -78,6 +79,7 @@ def health(summary: pd.DataFrame) -> list[str]:
         for column, what in (
             ("diverged_share", "every setting had a diverged model, so a diverged setting was chosen"),
             ("unconverged_share", "chosen models had not converged when training stopped"),
+            ("capped_share", "max_steps cut the epochs short, so more training could lower the error"),
         ):
             if n := int((rows[column] > 0).sum()):
                 found.append(f"{label}: {what}, at {_of(n, rows)}.")

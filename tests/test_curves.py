@@ -346,7 +346,7 @@ def test_findings_tell_the_planted_story():
         "LR: test error 28.00% [28.00, 28.00] with 50,000 training examples; "
         "the last decade of data bought 0.40 points [0.40, 0.40]."
     )
-    assert "Plateaued (gaining less than 1 points a decade of data at the end of the curve, 95% interval): LR." in text
+    assert "Plateaued (gaining less than 1 point a decade of data at the end of the curve, 95% interval): LR." in text
     assert "Not every older learner plateaus here: 1-NN still gains." in text
     assert any(s.startswith("network, width 64 overtakes LR for good at about") for s in text)
     assert not any("width 8 overtakes" in s for s in text)
@@ -358,10 +358,12 @@ def test_findings_warn_of_ill_health():
     worse = [models.assign(hp_l2=l2, final_validation_error=0.9) for l2 in (1.0, 10.0)]
     models.loc[models["learner"] == "mlp", "status"] = "unconverged"
     models = pd.concat([models, *worse]).assign(pool_size=60_000)
+    models["capped"] = models["learner"].eq("mlp") & models["train_size"].eq(50_000)
     text = "\n".join(curves.findings(curves.learning_curves(models)))
     for warning in (
         "LR: the best l2 lies on the edge of the grid at 3 of 3 sizes",
         "network, width 8: chosen models had not converged when training stopped, at 3 of 3 sizes",
+        "network, width 8: max_steps cut the epochs short, so more training could lower the error, at 1 of 3 sizes",
         "more data made it worse, beyond the interval: LR from 500 to 5,000",
         "as few as 2 replicates",
         "from 50,000 examples on, replicates share over half the pool",

@@ -111,6 +111,10 @@ class Network:
         steps = min(max(wanted, self.min_steps), self.max_steps)
         return math.ceil(steps / self.evaluations) * self.evaluations
 
+    def capped(self, train_size: int) -> bool:
+        """Whether `max_steps` cuts the epochs short at a training-set size."""
+        return self.epochs * math.ceil(train_size / self.batch_size) > self.max_steps
+
     def label(self, size: Mapping[str, int]) -> str:
         """What a legend calls the member of this size."""
         varying = [axis for axis in size if len({s.get(axis) for s in self.sizes}) > 1] or list(size)[:1]
