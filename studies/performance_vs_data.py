@@ -9,10 +9,11 @@ chosen on validation, for every training-set size and replicate on its own.
 Command:   scaling run performance-vs-data        (or python studies/performance_vs_data.py [--split blocks])
 Hardware:  2 CPU cores (AMD EPYC, Zen 5)
 Time:      about 68 minutes, beside other work; --demo about 3 minutes, --quick under a minute
-Found:     logistic regression, the linear SVM and the RBF SVMs plateau at 23 to 29% error: less than a point a decade of
-           data. Networks gain, the larger the more: at width 512, 4.2 points [3.9, 4.5] in the last decade, to 6.5% error.
-           Nearest neighbours (6.4%) and extra trees (2.6%) do not plateau and end below every network here; a random
-           split shares neighbouring map cells. The cap on steps flattens the networks' curves from 200,000 examples on.
+Found:     logistic regression, the linear SVM and the RBF SVMs plateau at 23 to 29% error: less than a point a decade
+           of data. Networks gain, the larger the more: at width 512, 4.2 points [3.9, 4.5] in the last decade, to
+           6.5% error. Nearest neighbours (6.4%) and extra trees (2.6%) do not plateau and end level with and below
+           it; a random split shares neighbouring map cells. The cap on steps flattens the networks' curves from
+           200,000 examples on.
 """
 
 import argparse
