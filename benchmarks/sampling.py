@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="within two minutes")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    table = Table("training examples", "error, blocks", "error, single examples", "difference", "95% interval")
+    table = Table("examples", "blocks", "single", "difference", "95% interval", title="Test error")
     rows = []
     for m in (500, 5_000) if given.quick else (300, 1_000, 5_000, 20_000):
         found = errors(m, 5 if given.quick else 12)
