@@ -65,7 +65,7 @@ def flops_per_example(module: nn.Module, x: jax.ShapeDtypeStruct, *, training: b
         return module.apply(variables, x, mutable=mutable, rngs=rngs, **named)[0].sum()
 
     many = jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype)
-    variables = jax.eval_shape(lambda key: networks.initial_variables(module, x, key), jax.random.key(0))
+    variables = networks.variable_shapes(module, x)
     function = jax.grad(forward) if training else forward
     cost = jax.jit(function).lower(variables, many).cost_analysis() or {}
     return float(cost.get("flops", 0.0)) / rows

@@ -95,7 +95,7 @@ def padded_shapes(study: Study, group: Group) -> Any:
     """Shapes of the variables of a group's largest member."""
     module = study.learner(group.learner).module(group.largest, study.task.n_classes)
     x = networks.example(study.task)
-    return jax.eval_shape(lambda: networks.initial_variables(module, x, jax.random.key(0)))
+    return networks.variable_shapes(module, x)
 
 
 class Bench:
@@ -185,7 +185,7 @@ class Bench:
         def make() -> Any:
             study, learner = self.study, self.study.learner(group.learner)
             module, x = learner.module(dict(size), study.task.n_classes), networks.example(study.task)
-            own = jax.eval_shape(lambda: networks.initial_variables(module, x, jax.random.key(0)))["params"]
+            own = networks.variable_shapes(module, x)["params"]
             return padding.live_mask(own, padded_shapes(study, group)["params"], learner.blocks)
 
         return self.programs.once(("mask", group.learner, size, tuple(group.largest.items())), make)

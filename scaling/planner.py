@@ -183,7 +183,7 @@ def _network_groups(study: Study, learner: Any, waste: float) -> list[Group]:
 
 def _check_module(name: str, module: nn.Module, x: jax.ShapeDtypeStruct, task: Task) -> None:
     """Refuses what would fail, or train wrongly, only later."""
-    variables = jax.eval_shape(lambda key: networks.initial_variables(module, x, key), jax.random.key(0))
+    variables = networks.variable_shapes(module, x)
     if "batch_stats" in variables and not networks.keywords(module, True, True).get("live"):
         raise InputError(
             f"{name} keeps batch statistics: let its __call__ take `live`, which rows of the minibatch count, and give "

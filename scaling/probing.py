@@ -21,7 +21,7 @@ STEPS, ROWS = 4, 16
 def probe(learner: Any, small: nn.Module, large: nn.Module, x: jax.ShapeDtypeStruct, n_classes: int) -> str | None:
     """Trains `small` alone and padded into `large` for a few steps; one sentence where they part, else None."""
     alone = jax.jit(lambda key: networks.initial_variables(small, x, key))(jax.random.key(0))
-    like = jax.eval_shape(lambda key: networks.initial_variables(large, x, key), jax.random.key(0))
+    like = networks.variable_shapes(large, x)
     try:
         padded = padding.pad(jax.tree.map(np.asarray, alone), like, learner.blocks)
         mask = padding.live_mask(alone, like, learner.blocks)["params"]

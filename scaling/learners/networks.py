@@ -264,6 +264,11 @@ def initial_variables(module: nn.Module, x: jax.ShapeDtypeStruct, key: Array) ->
     return module.init({"params": key, "dropout": key}, jnp.zeros(x.shape, x.dtype), **keywords(module, False, None))
 
 
+def variable_shapes(module: nn.Module, x: jax.ShapeDtypeStruct) -> Any:
+    """Shapes and types of `initial_variables`, without computing them."""
+    return jax.eval_shape(lambda key: initial_variables(module, x, key), jax.random.key(0))
+
+
 def keywords(module: nn.Module, training: bool, live: Array | None) -> dict[str, Any]:
     """What a module's `__call__` is told, if it names it: `train` (a bool) and `live` (bool [batch], which rows count).
 
@@ -277,5 +282,4 @@ def keywords(module: nn.Module, training: bool, live: Array | None) -> dict[str,
 @functools.lru_cache(maxsize=4096)
 def count_parameters(module: nn.Module, x: jax.ShapeDtypeStruct) -> int:
     """Number of trained parameters N of a module on inputs like `x`."""
-    shapes = jax.eval_shape(lambda key: initial_variables(module, x, key), jax.random.key(0))
-    return sum(math.prod(a.shape) for a in jax.tree.leaves(shapes["params"]))
+    return sum(math.prod(a.shape) for a in jax.tree.leaves(variable_shapes(module, x)["params"]))
