@@ -50,9 +50,11 @@ def evaluate(
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean cross-entropy of each row, in nats [rows]; labels may have further axes (one a token)."""
-    # Subtracting z · one-hot instead of gathering keeps scatters out of the backward pass.
-    hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-    loss = jax.nn.logsumexp(logits, axis=-1) - (logits * hot).sum(-1)
+    # Subtracting z · one-hot instead of gathering keeps scatters out of the backward pass; with the classes in front,
+    # what is added up over them are whole vectors of rows.
+    z = jnp.moveaxis(logits, -1, 0)
+    hot = jax.nn.one_hot(labels, len(z), axis=0, dtype=z.dtype)
+    loss = jax.nn.logsumexp(z, axis=0) - (z * hot).sum(0)
     return loss.reshape(len(loss), -1).mean(-1)
 
 

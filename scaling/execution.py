@@ -145,9 +145,9 @@ class Bench:
         members, streams = jax.device_put((members, streams), self.device)
         states = start(members, streams)
         history = []
-        for _ in range(setup.evaluations):
+        for done in range(setup.evaluations):
             self._check()
-            states, evaluation = advance(members, streams, data, states)
+            states, evaluation = advance(members, streams, data, states, np.int32(done))
             history.append(jax.tree.map(np.asarray, evaluation))
             progress(1 / setup.evaluations)
         return [

@@ -46,8 +46,8 @@ def _trajectory(
     member = train.Member(variables, mask, hyper, jax.random.key(1))
 
     def losses(member: train.Member, stream: sampling.Stream, data: sampling.Data) -> Any:
-        one = lambda state, _: train.step(setup, member, stream, data, state)  # noqa: E731
-        return jax.lax.scan(one, train.start(setup, member, stream), None, length=STEPS)[1]
+        one = lambda state, t: train.step(setup, member, stream, data, state, t)  # noqa: E731
+        return jax.lax.scan(one, train.start(setup, member, stream), jnp.arange(STEPS))[1]
 
     return jax.jit(losses)(member, stream, data)
 

@@ -334,8 +334,8 @@ def together(
     start, advance = programs or map(jax.jit, train.vectorised(setup))
     streams = stack(streams)
     states, history = start(batch, streams), []
-    for _ in range(setup.evaluations):
-        states, evaluation = advance(batch, streams, data, states)
+    for done in range(setup.evaluations):
+        states, evaluation = advance(batch, streams, data, states, np.int32(done))
         history.append(jax.tree.map(np.asarray, evaluation))
     return jax.tree.map(np.asarray, states), stack(history)
 

@@ -26,8 +26,10 @@ from families import (
     make_data,
     make_stream,
     pick,
+    stack,
     together,
     vectors,
+    with_key,
 )
 from sklearn import metrics
 
@@ -110,6 +112,20 @@ def test_largest_member_trains_as_alone(world):
         assert farthest((state.params, history), results(world.states, world.history, s, 2)) < 1e-10
 
 
+def test_models_of_a_stream_share_their_minibatches():
+    """A minibatch fetched for each model would be a gather."""
+    family = dataclasses.replace(FAMILY, rows=vectors(n_classes=3), n_classes=3)  # of two classes, the AUC gathers
+    data = make_data(family.rows)
+    batch = with_key(stack([stack([family.member(k, padded=True) for k in range(3)])]))
+    streams = stack([make_stream(data, 37, 0)])
+    start, advance = train.vectorised(family.setup(-1))
+    states = jax.eval_shape(start, batch, streams)
+    text = jax.jit(advance).lower(batch, streams, data, states, np.int32(0)).as_text()
+    assert "stablehlo.dot_general" in text
+    assert "stablehlo.gather" not in text
+    assert "threefry" not in text
+
+
 def test_other_neighbours_do_not_matter(world):
     other = FAMILY.member(0, padded=True)._replace(hyper={k: np.float64(0.05) for k in world.members[1].hyper})
     states, history = again(world, members=[world.members[0], other, world.members[2]])
@@ -167,8 +183,8 @@ def plain_steps(size: int, count: int, rate: float = 0.25):
         member = FAMILY.member(0, padded=False)._replace(hyper={"learning_rate": np.float64(rate)}, key=None)
         one = jax.jit(functools.partial(train.step, setup))
         state, losses = train.start(setup, member, stream), []
-        for _ in range(count):
-            state, loss = one(member, stream, data, state)
+        for t in range(count):
+            state, loss = one(member, stream, data, state, np.int32(t))
             losses.append(float(loss))
         return np.array(losses), member.variables["params"], state.params, stream
 
