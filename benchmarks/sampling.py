@@ -21,7 +21,7 @@ import scipy.stats
 from rich.console import Console
 from rich.table import Table
 
-from scaling import evaluate, planner, sampling, train
+from scaling import evaluate, layout, sampling, train
 from scaling.learners import networks
 from scaling.study import Study
 from scaling.tasks import covertype
@@ -33,7 +33,7 @@ def errors(m: int, replicates: int) -> np.ndarray:
     """Test errors [replicates, 2] after the same number of steps: blocks, single examples."""
     learner = networks.mlp((64,), learning_rate=(3e-3,), batch_size=BATCH, evaluations=1)
     study = Study("sampling", covertype(), [learner], (m,), replicates)
-    setup = planner.network_setup(study, planner.Group(learner.name, "network", learner.sizes, learner.sizes[0]))
+    setup = layout.network_setup(study, layout.Group(learner.name, "network", learner.sizes, learner.sizes[0]))
     one = jax.jit(functools.partial(train.train, setup))
     found = np.zeros((replicates, 2))
     for r in range(replicates):

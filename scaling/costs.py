@@ -1,4 +1,4 @@
-"""What training costs: floating-point operations of each kind of learner, and an estimate of the seconds.
+"""What training costs: floating-point operations of each kind of learner.
 
 Takes a `Study`, a learner and sizes. *Useful* is what a model alone needs; *executed* is what is spent on it in its
 group, with padding and masked rows, less what models that ride together share.
@@ -6,7 +6,6 @@ group, with padding and masked rows, less what models that ride together share.
 
 import functools
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,10 +17,6 @@ from scaling import evaluate
 from scaling.learners import networks
 from scaling.study import Study
 
-EFFICIENCY = {"network": 0.5, "convex": 0.4}  # share of a large matrix product's rate, typical
-ESTIMATOR_SECONDS = 1e-4  # of one scikit-learn fit and its evaluation, for each training example, typical
-CHUNK_SECONDS = 0.1  # of making a chunk's arrays and writing its rows
-COMPILE_SECONDS = 4.0
 SOLVER_PASSES = 80  # typical number of passes of the convex solver over its training set
 
 
@@ -41,13 +36,6 @@ def useful_flops(
     if learner.kind == "network":
         return _network_flops(study, learner, size, train_size, min(learner.batch_size, train_size))
     return _convex_flops(study, size, train_size, passes, 1) if learner.kind == "convex" else 0.0
-
-
-def seconds(kind: str, flops: float, train_size: int) -> float:
-    """Estimated time of a chunk on one device of this machine."""
-    if kind == "estimator":
-        return CHUNK_SECONDS + ESTIMATOR_SECONDS * train_size
-    return CHUNK_SECONDS + flops / (EFFICIENCY[kind] * matmul_flops_per_second())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -71,26 +59,9 @@ def flops_per_example(module: nn.Module, x: jax.ShapeDtypeStruct, *, training: b
     return float(cost.get("flops", 0.0)) / rows
 
 
-@functools.lru_cache(maxsize=1)
-def matmul_flops_per_second() -> float:
-    """Rate of a large matrix product on one device of this machine, measured (about 0.2 s)."""
-    n = 1024 if jax.default_backend() == "cpu" else 8192
-    a = jnp.ones((n, n), jnp.float32)
-    product = jax.jit(lambda a: a @ a)
-    jax.block_until_ready(product(a))
-    found = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        jax.block_until_ready(product(a))
-        found.append(time.perf_counter() - begin)
-    return 2 * n**3 / min(found)
-
-
-def in_words(seconds: float) -> str:
-    """A time as a person says it: 40 s, 12 min, 3.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+def rows_scored(study: Study, train_size: int) -> int:
+    """Rows that one evaluation scores, of the training, validation and test examples."""
+    return len(study.task.test) + study.validation_size(train_size) + min(train_size, evaluate.TRAIN_ROWS)
 
 
 def _convex_flops(study: Study, size: Mapping[str, int], train_size: int, passes: float, sharing: int) -> float:
@@ -105,6 +76,7 @@ def _convex_flops(study: Study, size: Mapping[str, int], train_size: int, passes
 def _network_flops(study: Study, learner: Any, size: Mapping[str, int], train_size: int, rows: int) -> float:
     """Steps on minibatches of `rows` examples, and the evaluations."""
     module, x = learner.module(size, study.task.n_classes), networks.example(study.task)
-    scored = len(study.task.test) + study.validation_size(train_size) + min(train_size, evaluate.TRAIN_ROWS)
     stepping = flops_per_example(module, x, training=True) * rows * learner.steps(train_size)
-    return stepping + flops_per_example(module, x, training=False) * scored * learner.evaluations
+    return (
+        stepping + flops_per_example(module, x, training=False) * rows_scored(study, train_size) * learner.evaluations
+    )

@@ -107,9 +107,9 @@ def select(table: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
 
     For every (learner, size axes, train_size, replicate): the setting with the best mean over initial seeds of
     `final_validation_<metric>`, ties broken by validation cross-entropy. A setting with a diverged model is
-    chosen only if every setting has one. All seeds of the chosen setting are returned, with a new column
-    `chosen_at_edge`: the hyperparameters, joined by commas, chosen at either end of a grid of three values or
-    more ("" if none; a value that cannot go further, such as zero, is no edge).
+    chosen only if every setting has one, and one that was pruned never. All seeds of the chosen setting are
+    returned, with a new column `chosen_at_edge`: the hyperparameters, joined by commas, chosen at either end of a
+    grid of three values or more ("" if none; a value that cannot go further, such as zero, is no edge).
 
     Raises InputError if a column is missing. Example: `select(table)["hp_learning_rate"].value_counts()`.
     """
@@ -120,15 +120,16 @@ def select(table: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
     loss = sign * table[f"final_validation_{metric}"].astype(float)
     tie = table.get("final_validation_cross_entropy", loss).astype(float)
     setting = table.groupby([*cell, "replicate", *grid], dropna=False, sort=True).ngroup()
+    failed = table["status"].map({"diverged": 1, "pruned": 2}).fillna(0)
     scores = table[[*cell, "replicate"]].assign(
-        setting=setting, diverged=table["status"].eq("diverged"), loss=loss.fillna(np.inf), tie=tie.fillna(np.inf)
+        setting=setting, failed=failed, loss=loss.fillna(np.inf), tie=tie.fillna(np.inf)
     )
     keys = [*cell, "replicate", "setting"]
     scores = scores.groupby(keys, dropna=False).agg(
-        diverged=("diverged", "max"), loss=("loss", "mean"), tie=("tie", "mean")
+        failed=("failed", "max"), loss=("loss", "mean"), tie=("tie", "mean")
     )
     scores["loss"] = scores["loss"].round(6)  # equal counts of errors are a tie, whatever order they were summed in
-    scores = scores.reset_index().sort_values(["diverged", "loss", "tie", "setting"])
+    scores = scores.reset_index().sort_values(["failed", "loss", "tie", "setting"])
     best = scores.groupby([*cell, "replicate"], dropna=False).head(1)["setting"]
     keep = setting.isin(best).to_numpy()
     return table[keep].assign(chosen_at_edge=_edges(table, keep, cell, grid))

@@ -4,12 +4,16 @@ import os
 
 import jax
 
+from scaling import cache
+
 
 def prepare() -> str | None:
     """Asks for one CPU device a core, which must be done before JAX is first used; one sentence if it is too late.
 
     One device a core, each advancing its own few models, is about twice as fast as threads inside every operation.
+    Compiled programs are kept between runs.
     """
+    cache.keep_programs()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if getattr(jax.config, "jax_num_cpu_devices", -1) in (None, -1, 1):

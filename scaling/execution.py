@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from scaling import evaluate, padding, planner, rows, sampling, train
-from scaling.learners import convex, networks
-from scaling.planner import Chunk, Group, Plan
+from scaling import cache, evaluate, halving, layout, padding, programs, rows, sampling, train
+from scaling.layout import Chunk, Group
+from scaling.learners import networks
+from scaling.programs import Programs
 from scaling.study import Model, Study
 
 CACHED_DATA_BYTES = 3e9  # permuted copies of the pool that a device keeps
@@ -40,62 +41,70 @@ def model_key(study: Study, model: Model, purpose: str) -> np.ndarray:
     return np.frombuffer(hashlib.blake2b(repr(identity).encode(), digest_size=8).digest(), np.uint32)
 
 
-class Programs:
-    """Compiled programs, shared by all devices; `traces` counts how often a training program was traced."""
+class Riders:
+    """Who still trains in a chunk of networks, in which column of the batch, and what was heard of each so far.
 
-    def __init__(self, study: Study, plan: Plan) -> None:
-        self.study, self.plan, self.traces = study, plan, 0
-        self._lock = threading.Lock()
-        self._made: dict[Any, Any] = {}
+    A model leaves when its loss is no longer finite, or when successive halving prunes its setting.
 
-    def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """`make()` the first time, the same object from then on."""
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = make()
-            return self._made[key]
+    Attributes:
+        history: evaluations of each model, [streams][models].
+        most: the largest number of models that still train in one stream.
+    """
 
-    def networks(self, number: int, ragged: bool) -> tuple[train.Setup, Callable[..., Any], Callable[..., Any]]:
-        """Setup, `start` and `advance` of a group of networks."""
+    def __init__(self, study: Study, models: list[list[Model]]) -> None:
+        self.study, self.models = study, models
+        self.history: list[list[list[Any]]] = [[[] for _ in stream] for stream in models]
+        self.columns = [dict(enumerate(range(len(stream)))) for stream in models]  # model → its column
 
-        def make() -> Any:
-            setup = planner.network_setup(self.study, self.plan.groups[number], ragged=ragged)
-            start, advance = train.vectorised(setup)
+    @property
+    def most(self) -> int:
+        """The largest number of models that still train in one stream."""
+        return max(map(len, self.columns))
 
-            def counted(*args: Any) -> Any:
-                self.traces += 1
-                return advance(*args)
+    def heard(self, evaluation: Any, done: int) -> None:
+        """Takes in the evaluation number `done` (counted from 1) of the whole batch."""
+        for s, columns in enumerate(self.columns):
+            for k, column in columns.items():
+                self.history[s][k].append(_pick(evaluation, s, column))
+            stay = self._finite(s) & self._unpruned(s, done)
+            self.columns[s] = {k: column for k, column in columns.items() if k in stay}
 
-            return setup, jax.jit(start), jax.jit(counted, donate_argnums=3)
+    def fewer(self, slots: int) -> int:
+        """The least of slots, ⌈slots / 2⌉, ⌈slots / 4⌉ … that has room for all who still train."""
+        while slots > 1 and math.ceil(slots / 2) >= self.most:
+            slots = math.ceil(slots / 2)
+        return slots
 
-        return self.once((number, ragged), make)
+    def move(self, slots: int) -> np.ndarray:
+        """Closes ranks: the old columns [S, slots] of the new batch, idle slots repeating some column."""
+        found = np.zeros((len(self.columns), slots), np.int32)
+        for s, columns in enumerate(self.columns):
+            found[s, : len(columns)] = list(columns.values())
+            self.columns[s] = {k: i for i, k in enumerate(columns)}
+        return found
 
-    def initialiser(self, group: Group, size: tuple[tuple[str, int], ...]) -> Callable[..., Any]:
-        """Key data [n, 2] → variables of n networks, each initialised at its own size and padded."""
+    def _finite(self, s: int) -> set[int]:
+        return {k for k in self.columns[s] if np.isfinite(self.history[s][k][-1].validation.cross_entropy)}
 
-        def make() -> Any:
-            learner, x = self.study.learner(group.learner), networks.example(self.study.task)
-            module = learner.module(dict(size), self.study.task.n_classes)
-            like = padded_shapes(self.study, group)
-
-            def one(data: Any) -> Any:
-                key = jax.random.wrap_key_data(data, impl="threefry2x32")
-                return padding.pad(networks.initial_variables(module, x, key), like, learner.blocks)
-
-            return jax.jit(jax.vmap(one))
-
-        return self.once((group.learner, size, tuple(group.largest.items())), make)
-
-    def convex(self, number: int) -> Callable[..., Any]:
-        """The solver and the evaluation of a convex group, over its penalties."""
-        return self.once(("convex", number), lambda: jax.jit(_convex_program(self.study, self.plan.groups[number])))
-
-
-def padded_shapes(study: Study, group: Group) -> Any:
-    """Shapes of the variables of a group's largest member."""
-    module = study.learner(group.learner).module(group.largest, study.task.n_classes)
-    x = networks.example(study.task)
-    return networks.variable_shapes(module, x)
+    def _unpruned(self, s: int, done: int) -> set[int]:
+        """Those whose settings are among the best of their size, where this evaluation is a rung."""
+        if self.study.halving is None:
+            return set(self.columns[s])
+        cells: dict[Any, list[int]] = {}
+        for k, model in enumerate(self.models[s]):
+            cells.setdefault(model.size, []).append(k)
+        stay: set[int] = set()
+        for cell in cells.values():
+            now = [k for k in cell if k in self.columns[s]]
+            settings = len({self.models[s][k].hyper for k in cell})
+            learner = self.study.learner(self.models[s][0].learner)
+            count = halving.rungs(settings, self.study.halving, learner.evaluations).get(done)
+            if count is not None:
+                sign = -1.0 if self.study.task.metric == "auc" else 1.0
+                scores = [sign * getattr(self.history[s][k][-1].validation, self.study.task.metric) for k in now]
+                now = [now[i] for i in halving.best(scores, [self.models[s][k].hyper for k in now], count)]
+            stay |= set(now)
+        return stay
 
 
 class Bench:
@@ -103,7 +112,7 @@ class Bench:
 
     def __init__(self, programs: Programs, device: Any, stop: threading.Event) -> None:
         self.programs, self.device, self.stop = programs, device, stop
-        self.study = programs.study
+        self.study, self._waited = programs.study, 0.0
         copies = max(1, int(CACHED_DATA_BYTES // max(1, self.study.task.x.nbytes)))
         self._place = functools.lru_cache(maxsize=copies)(self._placed)
 
@@ -112,49 +121,67 @@ class Bench:
 
         `progress` is called with shares of the chunk that sum to one.
         """
-        begin = time.perf_counter()
+        begin, self._waited = time.perf_counter(), 0.0
         group = self.programs.plan.groups[chunk.group]
         kinds = {"network": self._networks, "convex": self._convex, "estimator": self._estimator}
         try:
             with jax.default_device(self.device):
                 found = kinds[group.kind](chunk, group, progress)
         except jax.errors.JaxRuntimeError as error:
-            parts = _halves(chunk)
+            parts = _halves(chunk, whole_streams=self.study.halving is not None)
             if "RESOURCE_EXHAUSTED" not in str(error) or not parts:
                 raise
             return pd.concat([self.carry_out(part, lambda share: progress(share / 2)) for part in parts])
-        seconds = (time.perf_counter() - begin) / len(found)
-        return pd.DataFrame([{**row, "seconds": seconds} for row in found])
+        seconds = time.perf_counter() - begin - self._waited
+        if group.kind != "network":
+            train_size = self.study.models[chunk.streams[0][0]].train_size
+            cache.observe(layout.chunk_identity(self.study, group, chunk.streams[0]), train_size, seconds)
+        return pd.DataFrame([{**row, "seconds": seconds / len(found)} for row in found])
 
     def _check(self) -> None:
         if self.stop.is_set():
             raise Stopped
 
     def _networks(self, chunk: Chunk, group: Group, progress: Callable[[float], None]) -> list[dict[str, Any]]:
+        """Trains a chunk of networks from one evaluation to the next; what has left it makes room for the rest."""
         study, learner = self.study, self.study.learner(group.learner)
         models = [[study.models[i] for i in stream] for stream in chunk.streams]
-        budgets = {learner.steps(stream[0].train_size) for stream in models}
-        setup, start, advance = self.programs.networks(chunk.group, len(budgets) > 1)
-        replicates = tuple(sorted({stream[0].replicate for stream in models}))
+        ragged, shape = self.programs.ragged(chunk), self.programs.shape(chunk)
+        setup, replicates = self.programs.setup(chunk.group, ragged), tuple(sorted({m[0].replicate for m in models}))
         streams = _stack([
             self._stream(m, replicates, learner.steps(m.train_size), self._starts(m, learner)) for m, *_ in models
         ])  # fmt: skip
-        members = self._members(models, group, chunk.slots)
-        data = self._place(replicates, setup.batch_size)
-        starts = streams.starts
-        members, streams = jax.device_put((members, streams), self.device)
+        starts, data = streams.starts, self._place(replicates, setup.batch_size)
+        members, streams = jax.device_put((self._members(models, group, chunk.slots), streams), self.device)
+        start, advance = self._wait(self.programs.advance(chunk.group, shape, ragged, self.device))
         states = start(members, streams)
-        history = []
+        riders = Riders(study, models)
         for done in range(setup.evaluations):
             self._check()
             states, evaluation = advance(members, streams, data, states, np.int32(done))
-            history.append(jax.tree.map(np.asarray, evaluation))
+            riders.heard(jax.tree.map(np.asarray, evaluation), done + 1)
             progress(1 / setup.evaluations)
+            left = 1 - (done + 1) / setup.evaluations
+            if not riders.most:
+                progress(left)
+                break
+            slots = riders.fewer(members.key.shape[1])
+            if (1 - slots / members.key.shape[1]) * left * chunk.seconds > layout.COMPILE_SECONDS["network"] / 2:
+                members, states = _take((members, states), riders.move(slots))
+                later = self.programs.advance(chunk.group, (shape[0], slots, shape[2]), ragged, self.device)
+                _, advance = self._wait(later)
         return [
-            rows.network_row(study, chunk.streams[s][k], group, starts[s], [_pick(e, s, k) for e in history])
+            rows.network_row(study, chunk.streams[s][k], group, starts[s], riders.history[s][k])
             for s, stream in enumerate(models)
             for k in range(len(stream))
         ]
+
+    def _wait(self, compiled: Any) -> Any:
+        """A compiled program; the time that it is waited for is not the chunk's."""
+        begin = time.perf_counter()
+        program = compiled.result()
+        self._waited += time.perf_counter() - begin
+        return program
 
     def _members(self, models: list[list[Model]], group: Group, slots: int) -> train.Member:
         """Members [S, K]; a stream with fewer models than slots repeats its last one."""
@@ -167,26 +194,24 @@ class Bench:
             name: np.array([dict(m.hyper)[name] for m in flat], np.float32).reshape(shape)
             for name in learner.hyperparameters
         }
-        variables = _gather([self._variables(flat, group, size) for size in sorted({m.size for m in flat})], len(flat))
+        variables = _stack([self._variables(group, model) for model in flat])
         mask = None if len(group.sizes) == 1 else _stack([self._mask(group, m.size) for m in flat])
         fold = lambda tree: jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), tree)  # noqa: E731
         key = jax.random.wrap_key_data(jnp.asarray(keys), impl="threefry2x32")
         return train.Member(fold(variables), fold(mask), hyper, key)
 
-    def _variables(self, flat: list[Model], group: Group, size: tuple[tuple[str, int], ...]) -> tuple[np.ndarray, Any]:
-        """Positions of the models of one size, and their padded initial variables."""
-        where = np.array([i for i, model in enumerate(flat) if model.size == size])
-        keys = np.stack([model_key(self.study, flat[i], "init") for i in where])
-        distinct, back = np.unique(keys, axis=0, return_inverse=True)
-        made = self.programs.initialiser(group, size)(distinct)
-        return where, jax.tree.map(lambda a: np.asarray(a)[back.reshape(-1)], made)
+    def _variables(self, group: Group, model: Model) -> Any:
+        """Padded initial variables; models that differ only in hyperparameters or data share them."""
+        key = model_key(self.study, model, "init")
+        name = ("initial", group.learner, model.size, tuple(group.largest.items()), key.tobytes())
+        return self.programs.once(name, lambda: self.programs.initial(group, model.size, key))
 
     def _mask(self, group: Group, size: tuple[tuple[str, int], ...]) -> Any:
         def make() -> Any:
             study, learner = self.study, self.study.learner(group.learner)
             module, x = learner.module(dict(size), study.task.n_classes), networks.example(study.task)
             own = networks.variable_shapes(module, x)["params"]
-            return padding.live_mask(own, padded_shapes(study, group)["params"], learner.blocks)
+            return padding.live_mask(own, programs.padded_shapes(study, group)["params"], learner.blocks)
 
         return self.programs.once(("mask", group.learner, size, tuple(group.largest.items())), make)
 
@@ -198,8 +223,7 @@ class Bench:
         )  # fmt: skip
 
     def _starts(self, model: Model, learner: Any) -> np.ndarray:
-        """The blocks of the longest budget of the study, so that every training-set size has the same shapes."""
-        longest = max(map(learner.steps, self.study.train_sizes))
+        longest = programs.longest_budget(self.study, learner)
         return sampling.block_starts(model.train_size, learner.batch_size, longest, self.study.seed, model.replicate)
 
     def _standardisation(self, train_size: int, replicate: int) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +257,8 @@ class Bench:
         stream = self._stream(models[0], (models[0].replicate,), 0, np.zeros(1, np.int32))
         l2 = np.array([dict(m.hyper)["l2"] for m in models], np.float32)
         gamma = np.float32(dict(models[0].hyper).get("gamma", 1.0))
-        solution, evaluation = self.programs.convex(chunk.group)(
+        program = self._wait(self.programs.convex(chunk.group, len(models), self.device))
+        solution, evaluation = program(
             *jax.device_put((l2, gamma, model_key(self.study, models[0], "features"), stream), self.device),
             self._place((models[0].replicate,), 0),
         )
@@ -266,32 +291,6 @@ class Bench:
         return [rows.estimator_row(self.study, index, group, scores, misses)]
 
 
-def _convex_program(study: Study, group: Group) -> Callable[..., Any]:
-    learner, n_classes = study.learner(group.learner), study.task.n_classes
-    inputs = math.prod(study.task.x.shape[1:])
-
-    def program(l2: Any, gamma: Any, key: Any, stream: sampling.Stream, data: sampling.Data) -> Any:
-        fourier = None
-        if "features" in group.largest:
-            key = jax.random.wrap_key_data(key, impl="threefry2x32")
-            fourier = convex.fourier_features(key, inputs, group.largest["features"], gamma)
-        mean, scale = stream.mean.reshape(-1), stream.scale.reshape(-1)
-        flat = lambda x: x.reshape(x.shape[0], -1)  # noqa: E731
-
-        def one(l2: Any) -> Any:
-            solution = convex.solve(
-                flat(data.pool_x[0]), data.pool_y[0], stream.size, mean, scale, l2,
-                loss=learner.loss, n_classes=n_classes, fourier=fourier,
-                max_iterations=learner.max_iterations, tolerance=learner.tolerance,
-            )  # fmt: skip
-            predict = lambda x: convex.decision(solution, flat(x), mean, scale, fourier)  # noqa: E731
-            return solution, evaluate.evaluate(predict, n_classes, 0, stream, data)
-
-        return jax.vmap(one)(l2)
-
-    return program
-
-
 def _pick(tree: Any, *at: int) -> Any:
     return jax.tree.map(lambda a: a[at], tree)
 
@@ -300,20 +299,19 @@ def _stack(trees: Iterable[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def _gather(parts: list[tuple[np.ndarray, Any]], count: int) -> Any:
-    """Rows of several trees, put back at their positions."""
-    order = np.argsort(np.concatenate([where for where, _ in parts]))
-    assert len(order) == count
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *[tree for _, tree in parts])
-
-
-def _halves(chunk: Chunk) -> list[Chunk]:
+def _halves(chunk: Chunk, whole_streams: bool) -> list[Chunk]:
     """A chunk in two parts: half the streams each or, of a single stream, half the models."""
     half = lambda items: (items[: len(items) // 2], items[len(items) // 2 :])  # noqa: E731
     if len(chunk.streams) > 1:
         return [dataclasses.replace(chunk, streams=part, flops=chunk.flops / 2) for part in half(chunk.streams)]
     models = chunk.streams[0]
-    if len(models) == 1:
+    if len(models) == 1 or whole_streams:
         return []
     slots = math.ceil(len(models) / 2)
     return [dataclasses.replace(chunk, streams=(m,), slots=slots, flops=chunk.flops / 2) for m in half(models)]
+
+
+@jax.jit
+def _take(tree: Any, columns: Any) -> Any:
+    """Some of the models [S, K] of each stream, by their columns [S, k]."""
+    return jax.tree.map(lambda a: jax.vmap(lambda one, at: one[at])(a, columns), tree)

@@ -42,9 +42,10 @@ COLUMNS: dict[str, str] = {
     "final_{train,validation,test}_cross_entropy": "mean cross-entropy in nats at the end of training",
     "final_{train,validation,test}_auc": "area under the ROC curve at the end of training; empty unless binary",
     "best_*": "the same at the evaluation with the best validation metric",
-    "status": "ok; diverged: the loss is no longer finite; unconverged: a convex solver stopped at its cap",
+    "status": "ok; diverged: the loss is no longer finite, training stopped there; unconverged: a convex solver "
+    "stopped at its cap; pruned: successive halving stopped it, `final` is where it stood",
     "capped": "whether the cap on steps cut the epochs short",
-    "seconds": "wall time of the model's chunk divided by its models; tables are compared without it",
+    "seconds": "wall time of the model's chunk divided by its models, without compiling; tables are compared without",
     "test_misses": "bits over the test set, 1 where the final model errs (numpy.packbits)",
     "curve_*": "the training curve: lists of steps and of metrics at each evaluation",
 }
@@ -130,6 +131,12 @@ class Store:
             (self.directory / "chunks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"The folder {self.directory} cannot be made: {error.strerror}.") from None
+        write_aside(self.directory / MANIFEST, lambda p: p.write_text(json.dumps(manifest, indent=1) + "\n"))
+
+    def add_run(self, report: dict[str, Any]) -> None:
+        """Adds to the manifest how long a run took, estimated and measured."""
+        manifest = self.manifest()
+        manifest["runs"] = [*manifest.get("runs", []), report]
         write_aside(self.directory / MANIFEST, lambda p: p.write_text(json.dumps(manifest, indent=1) + "\n"))
 
     def finished(self) -> set[int]:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from scaling import costs, evaluate, sampling
+from scaling.layout import Group
 from scaling.learners import networks
-from scaling.planner import Group
 from scaling.results import SIZE_AXES
 from scaling.study import Study
 
@@ -24,20 +24,23 @@ Row = dict[str, Any]
 
 
 def network_row(study: Study, index: int, group: Group, starts: np.ndarray, history: Sequence[Any]) -> Row:
-    """The row of a network; `starts` are its minibatches, `history` its evaluations."""
+    """The row of a network; `starts` are its minibatches, `history` its evaluations up to where it left the batch."""
     model, metric = study.models[index], study.task.metric
     learner = study.learner(model.learner)
-    steps = learner.steps(model.train_size)
+    share = len(history) / learner.evaluations
+    steps = round(learner.steps(model.train_size) * share)
     found = [_scores(evaluation) for evaluation in history]
     validation = (-1.0 if metric == "auc" else 1.0) * np.array([scores["validation"][metric] for scores in found])
     best = found[int(np.argmin(np.where(np.isfinite(validation), validation, np.inf)))]
-    status = "ok" if math.isfinite(found[-1]["validation"]["cross_entropy"]) else "diverged"
+    status = "ok" if share == 1 else "pruned"
+    if not math.isfinite(found[-1]["validation"]["cross_entropy"]):
+        status = "diverged"
     module, x = learner.module(dict(model.size), study.task.n_classes), networks.example(study.task)
     curve = {
         f"curve_{split}_{name}": [scores[split][name] for scores in found] for split in SPLITS for name in CURVE_METRICS
     }
     return {
-        **_row(study, index, group, steps, status, history[-1].test_misses),
+        **_row(study, index, group, steps, status, history[-1].test_misses, share=share),
         "n_params": networks.count_parameters(module, x),
         "capped": learner.capped(model.train_size),
         "examples_seen": sampling.examples_seen(model.train_size, learner.batch_size, starts[:steps]),
@@ -83,14 +86,20 @@ def score_on_host(estimator: Any, x: np.ndarray, y: np.ndarray, n_classes: int) 
     return {"error": misses.mean(), "cross_entropy": loss.mean(), "auc": area}, misses
 
 
-def _row(study: Study, index: int, group: Group, steps: int, status: str, misses: np.ndarray, sharing: int = 1) -> Row:
-    """What every kind of learner has in its row, and empty columns for what only some have."""
+def _row(
+    study: Study, index: int, group: Group, steps: int, status: str, misses: np.ndarray,
+    sharing: int = 1, share: float = 1.0,
+) -> Row:  # fmt: skip
+    """What every kind of learner has in its row, and empty columns for what only some have.
+
+    `sharing` models shared the work; `share` of the model's budget was trained.
+    """
     task, model = study.task, study.models[index]
     learner, size, hyper = study.learner(model.learner), dict(model.size), dict(model.hyper)
     names = sorted({name for each in study.learners for name in each.hyperparameters})
     known = learner.kind != "estimator"
-    useful = costs.useful_flops(study, learner, size, model.train_size, steps)
-    executed = costs.executed_flops(study, learner, group.largest, model.train_size, sharing, steps)
+    useful = share * costs.useful_flops(study, learner, size, model.train_size, steps)
+    executed = share * costs.executed_flops(study, learner, group.largest, model.train_size, sharing, steps)
     return {
         "model": index, "task": task.name, "metric": task.metric, "learner": model.learner,
         "label": learner.label(size), **dict.fromkeys(SIZE_AXES), **size, "n_params": None,

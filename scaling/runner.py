@@ -7,11 +7,13 @@ finished is not trained again, and the table is the one an uninterrupted run giv
 
 import dataclasses
 import datetime
+import os
 import platform
 import queue
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from scaling import devices, execution, planner
+from scaling import devices, execution, planner, programs, words
 from scaling.errors import InputError
 from scaling.planner import Plan
 from scaling.results import Results, Store
@@ -58,7 +60,13 @@ def run(study: Study, out: str | Path | None = None, *, plan: Plan | None = None
         store.begin(manifest(study, plan))
     for note in (group.note for group in plan.groups if group.note):
         console.print(note)
-    _carry_out(study, plan, store, console)
+    if report := _carry_out(study, plan, store, console):
+        store.add_run(report)
+        console.print(
+            f"Trained {report['models']:,} models in {words.time(report['seconds'])}, estimated "
+            f"{words.time(report['estimated_seconds'])}; compiling took {words.time(report['compile_seconds'])} of the "
+            "compilers' time, beside training."
+        )
     store.write_table()
     return Results.load(store.directory)
 
@@ -98,19 +106,24 @@ def manifest(study: Study, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _carry_out(study: Study, plan: Plan, store: Store, console: Console) -> None:
+def _carry_out(study: Study, plan: Plan, store: Store, console: Console) -> dict[str, Any] | None:
+    """Trains what is left; says how long it took, or None where nothing was left."""
     finished = store.finished()
     left = [i for i in range(len(plan.chunks)) if i not in finished]
     if not left:
-        return
-    work: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for i in left:
-        work.put(i)
+        return None
+    begin, begun = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     stop = threading.Event()
-    programs = execution.Programs(study, plan)
-    benches = [execution.Bench(programs, device, stop) for device in jax.devices()]
-    threads = [threading.Thread(target=_work, args=(bench, plan, work, done, store), daemon=True) for bench in benches]
+    estimated = planner.seconds_of(study, plan, left)  # before compiling makes it a warm start
+    made = programs.Programs(study, plan)
+    crews = _crews(plan, left)
+    made.ahead([plan.chunks[i] for i in left], jax.devices())
+    threads = [
+        threading.Thread(target=_work, args=(execution.Bench(made, device, stop), plan, work, done, store), daemon=True)
+        for workers, work in crews
+        for device in workers
+    ]
     bar = _Bar(study, plan, finished, console)
     for thread in threads:
         thread.start()
@@ -119,6 +132,31 @@ def _carry_out(study: Study, plan: Plan, store: Store, console: Console) -> None
             _wait(len(left), done, bar)
     finally:
         stop.set()
+        made.close()
+    return {
+        "begun": begun.isoformat(timespec="seconds"),
+        "device": devices.in_words(),
+        "models": sum(len(stream) for i in left for stream in plan.chunks[i].streams),
+        "seconds": time.perf_counter() - begin,
+        "estimated_seconds": estimated,
+        "compile_seconds": made.compile_seconds,
+    }
+
+
+def _crews(plan: Plan, left: Sequence[int]) -> list[tuple[list[Any], Any]]:
+    """Devices and the work that they share; beside an accelerator the host's cores train scikit-learn's estimators."""
+    on_host = [i for i in left if plan.groups[plan.chunks[i].group].kind == "estimator"]
+    if jax.default_backend() == "cpu" or not on_host:
+        return [(jax.devices(), _queue(left))]
+    hosts = jax.devices("cpu")[:1] * max(1, (os.cpu_count() or 2) // 2)
+    return [(jax.devices(), _queue([i for i in left if i not in set(on_host)])), (hosts, _queue(on_host))]
+
+
+def _queue(items: Sequence[int]) -> Any:
+    work: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for i in items:
+        work.put(i)
+    return work
 
 
 @dataclasses.dataclass(frozen=True)

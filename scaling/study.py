@@ -75,6 +75,8 @@ class Study:
         train_sizes: numbers of training examples m; each training set is the first m of a replicate's permutation.
         replicates: independent draws of the training sets.
         seed: keys every random choice.
+        halving: prunes the networks' hyperparameters by successive halving: after each rung the best 1 / `halving` of
+            the settings go on (`scaling.halving`), 3 say; None trains every setting to its end.
 
     Raises:
         InputError: one sentence that says what is wrong and what to do.
@@ -86,6 +88,7 @@ class Study:
     train_sizes: Sequence[int]
     replicates: int = 3
     seed: int = 0
+    halving: int | None = None
 
     def __post_init__(self) -> None:
         """Checks what a user may have got wrong, before any work starts."""
@@ -97,6 +100,8 @@ class Study:
             raise InputError(f"Two learners have the same name among {', '.join(names)}; give each its own.")
         if self.replicates < 1:
             raise InputError(f"replicates is {self.replicates}; it must be at least 1.")
+        if self.halving is not None and self.halving < 2:
+            raise InputError(f"halving is {self.halving}; it must be at least 2, or None to prune nothing.")
 
     def learner(self, name: str) -> Any:
         """The learner of this name."""
@@ -133,6 +138,7 @@ class Study:
             "train_sizes": [int(m) for m in self.train_sizes],
             "replicates": self.replicates,
             "seed": self.seed,
+            "halving": self.halving,
         }
 
     @property

@@ -41,6 +41,8 @@ class Setup:
         standardize: whether features are standardised (else passed on as they are, tokens say).
         ragged: whether streams of different step budgets ride together.
         needs_rng: whether the module draws random numbers in training (dropout).
+        precision: "float32", or "bfloat16" for the forward and backward passes; parameters, optimiser and loss stay
+            float32.
     """
 
     module: nn.Module
@@ -52,6 +54,7 @@ class Setup:
     standardize: bool = True
     ragged: bool = False
     needs_rng: bool = False
+    precision: str = "float32"
 
 
 class Member(NamedTuple):
@@ -105,7 +108,7 @@ def step(setup: Setup, member: Member, stream: Stream, data: Data, state: State,
 
     def objective(params: Any) -> tuple[Array, Any]:
         variables = {"params": params, **fixed, **state.mutable}
-        logits, mutable = _apply_training(setup.module, variables, x, live, key)
+        logits, mutable = _apply_training(setup, variables, x, live, key)
         losses = jnp.where(live, evaluate.cross_entropy(logits, y), 0.0)
         return losses.sum() / jnp.minimum(setup.batch_size, stream.size), mutable
 
@@ -190,7 +193,7 @@ def draws_random_numbers(module: nn.Module, x: jax.ShapeDtypeStruct) -> bool:
 
     def forward(key: Array, x: Array) -> Any:
         variables = networks.initial_variables(module, x, key)
-        return _apply_training(module, variables, x, jnp.ones(len(x), bool), None)
+        return _apply_training(Setup(module, optax.sgd, 0), variables, x, jnp.ones(len(x), bool), None)
 
     try:
         jax.eval_shape(forward, jax.random.key(0), x)
@@ -226,12 +229,33 @@ def _predict(setup: Setup, member: Member, stream: Stream, state: State) -> Call
     _, fixed, _ = split_variables(member.variables)
     variables = {"params": state.params, **fixed, **state.mutable}
     named = networks.keywords(setup.module, False, None)
-    return lambda x: setup.module.apply(variables, _prepare(setup, stream, x), **named)
+
+    def predict(x: Array) -> Array:
+        inputs = _computed(setup, variables, _prepare(setup, stream, x))
+        return _stored(setup, setup.module.apply(*inputs, **named))
+
+    return predict
 
 
-def _apply_training(module: nn.Module, variables: Any, x: Array, live: Array, key: Array | None) -> tuple[Array, Any]:
+def _apply_training(setup: Setup, variables: Any, x: Array, live: Array, key: Array | None) -> tuple[Array, Any]:
     """Logits, and the collections that a forward pass in training updates."""
     mutable = sorted(set(variables) - {"params", "lanes"})
     rngs = {} if key is None else {"dropout": key}
-    out, updated = module.apply(variables, x, mutable=mutable, rngs=rngs, **networks.keywords(module, True, live))
-    return out, updated
+    inputs = _computed(setup, variables, x)
+    named = networks.keywords(setup.module, True, live)
+    return _stored(setup, setup.module.apply(*inputs, mutable=mutable, rngs=rngs, **named))
+
+
+def _computed(setup: Setup, variables: Any, x: Array) -> tuple[Any, Array]:
+    """Parameters and inputs in the precision of the passes; gradients come back in that of the parameters."""
+    if setup.precision == "float32":
+        return variables, x
+    cast = lambda a: a.astype(setup.precision) if a.dtype == jnp.float32 else a  # noqa: E731
+    return {**variables, "params": jax.tree.map(cast, variables["params"])}, cast(x)
+
+
+def _stored(setup: Setup, tree: Any) -> Any:
+    """Logits and updated collections in float32 again."""
+    if setup.precision == "float32":
+        return tree
+    return jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.dtype(setup.precision) else a, tree)

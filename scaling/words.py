@@ -19,6 +19,15 @@ def join(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)
 
 
+def time(seconds: float) -> str:
+    """A time as a person says it: "40 s", "12 min", "3.5 h"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def quantity(value: float, lower: float, upper: float, metric: str, change: bool = False) -> str:
     """A figure with its interval: "28.0% [27.5, 28.6]", "0.4 points [0.1, 0.7]", "0.512 nats [0.504, 0.521]".
 

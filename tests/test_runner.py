@@ -172,7 +172,7 @@ def test_a_chunk_that_does_not_fit_is_split(finished, monkeypatch):
     bench = execution.Bench(execution.Programs(study, plan), jax.devices()[0], runner.threading.Event())
     chunk = next(c for c in plan.chunks if plan.groups[c.group].kind == "network")
     rows = bench.carry_out(chunk)
-    assert rows["model"].tolist() == list(chunk.streams[0])
+    assert rows["model"].tolist() == [i for stream in chunk.streams for i in stream]
     expected = finished[0].table.set_index("model").loc[rows["model"]]
     np.testing.assert_allclose(rows["final_test_cross_entropy"], expected["final_test_cross_entropy"], atol=1e-5)
 

@@ -25,7 +25,8 @@ class LaneNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Normalises `x` along the lanes' axis; the shape stays."""
+        """Normalises `x` along the lanes' axis; shape and type stay, sums are float32 at least."""
+        dtype, x = x.dtype, x.astype(jnp.promote_types(x.dtype, jnp.float32))
         shape = [1] * x.ndim
         shape[self.axis] = lanes = x.shape[self.axis]
         live = self.variable("lanes", "live", lambda: jnp.ones(lanes)).value.reshape(shape).astype(x.dtype)
@@ -35,7 +36,7 @@ class LaneNorm(nn.Module):
         mean = (x * live).sum(self.axis, keepdims=True) / n
         centred = (x - mean) * live
         variance = (centred**2).sum(self.axis, keepdims=True) / n
-        return centred * jax.lax.rsqrt(variance + self.epsilon) * scale + bias
+        return (centred * jax.lax.rsqrt(variance + self.epsilon) * scale + bias).astype(dtype)
 
 
 class LaneDropout(nn.Module):

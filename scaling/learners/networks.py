@@ -50,9 +50,10 @@ class Network:
         init_seeds: how many initialisations of each model are trained.
         evaluations: evaluations of each run, at equal distances.
         blocks: fused axes, see `scaling.padding`.
+        precision: "float32", or "bfloat16" for forward and backward passes with float32 parameters (for accelerators).
 
     Raises:
-        InputError: a size below 1, a hyperparameter the optimiser does not take, an empty grid.
+        InputError: a size below 1, an unknown precision, a hyperparameter the optimiser does not take, an empty grid.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Network:
     init_seeds: int = 1
     evaluations: int = 8
     blocks: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    precision: str = "float32"
     kind: str = dataclasses.field(default="network", init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,8 @@ class Network:
         for field in ("epochs", "min_steps", "max_steps", "batch_size", "init_seeds", "evaluations"):
             if getattr(self, field) < 1:
                 raise InputError(f"{self.name}: {field} is {getattr(self, field)}; it must be at least 1.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise InputError(f"{self.name}: precision is {self.precision!r}; it must be 'float32' or 'bfloat16'.")
         if self.min_steps > self.max_steps:
             raise InputError(f"{self.name}: min_steps ({self.min_steps}) exceeds max_steps ({self.max_steps}).")
 
