@@ -71,7 +71,8 @@ def minibatches(size: int, seed: int, steps: int, batch: int) -> np.ndarray:
 class Ours:
     """This project: the plan of a study with these models, carried out on one device a core, evaluated at its end.
 
-    A seed is a replicate, with minibatches of its own; several works make one study, a learner a width.
+    A seed is one of the initial weights, so that a training set's models share minibatches, as this project has it;
+    several works make one study, a learner a width.
     """
 
     packages = ("jax", "jaxlib", "flax", "optax")
@@ -130,7 +131,7 @@ class Ours:
         from scaling import execution, programs
 
         nets = [self._learner(work) for work in works]
-        study = scaling.Study("benchmark", self.task, nets, works[0].sizes, replicates=works[0].seeds)
+        study = scaling.Study("benchmark", self.task, nets, works[0].sizes, replicates=1)
         plan = scaling.plan(study, probes=True)
         made = programs.Programs(study, plan)
         stop = threading.Event()
@@ -145,7 +146,7 @@ class Ours:
         return learners.Network(
             f"width {work.width}", networks.mlp((work.width,)).build, ({"width": work.width, "depth": 2},),
             {"learning_rate": work.rates}, optimizer=optax.adam, batch_size=work.batch, evaluations=1,
-            min_steps=work.steps, max_steps=work.steps,
+            min_steps=work.steps, max_steps=work.steps, init_seeds=work.seeds,
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 Bad input ends with one sentence on standard error and exit code 2; Ctrl-C keeps what is finished and ends with 130.
 """
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scaling import words
 from scaling.errors import InputError
 
 app = typer.Typer(
@@ -29,6 +31,11 @@ Figures = Annotated[
     typer.Option(help="Folder of the figures and their tables; figures, or OUT/figures for a smaller study."),
 ]
 
+Halving = Annotated[
+    int | None,
+    typer.Option(help="Prune the networks' hyperparameters by successive halving, keeping the best third at 3."),
+]
+
 
 @app.command("list")
 def list_studies() -> None:
@@ -40,21 +47,29 @@ def list_studies() -> None:
 
 
 @app.command()
-def plan(study: StudyName, quick: Quick = False, demo: Demo = False) -> None:
+def plan(study: StudyName, quick: Quick = False, demo: Demo = False, halving: Halving = None) -> None:
     """Show what a study will train, in which programs and at what cost; trains nothing."""
     import scaling
     import studies
 
-    show_plan(scaling.plan(studies.load(study).study(scale=_scale(quick, demo))))
+    asked = studies.load(study).study(scale=_scale(quick, demo))
+    show_plan(scaling.plan(dataclasses.replace(asked, halving=halving)))
 
 
 @app.command()
-def run(study: StudyName, out: Out = None, figures: Figures = None, quick: Quick = False, demo: Demo = False) -> None:
+def run(
+    study: StudyName,
+    out: Out = None,
+    figures: Figures = None,
+    quick: Quick = False,
+    demo: Demo = False,
+    halving: Halving = None,
+) -> None:
     """Train a study (or go on where it stopped), draw its figures and say what was found."""
     import studies
 
     module, scale = studies.load(study), _scale(quick, demo)
-    module.main(*folders(study, scale, out, figures), scale=scale)
+    module.main(*folders(study, scale, out, figures), scale=scale, halving=halving)
 
 
 @app.command("figures")
@@ -71,13 +86,16 @@ def redraw(
 def show_plan(plan: Any) -> None:
     """Prints a plan as tables."""
     console = Console()
-    table = Table("program", "sizes", "models", "chunks", "padding waste", title=f"{plan.study}: compiled programs")
+    columns = ("program", "sizes", "models", "chunks", "together", "padding waste", "time")
+    table = Table(*columns, title=f"{plan.study}: compiled programs")
     for i, group in enumerate(plan.groups):
         chunks = [c for c in plan.chunks if c.group == i]
         models = sum(len(s) for c in chunks for s in c.streams)
         sizes = ", ".join(" × ".join(f"{k} {v}" for k, v in size.items()) for size in group.sizes) or "–"
         waste = f"{plan.waste[i] - 1:.0%}" if group.kind == "network" else "–"
-        table.add_row(group.learner, sizes, f"{models:,}", f"{len(chunks):,}", waste)
+        together = max(len(c.streams) * c.slots for c in chunks)
+        time = words.time(sum(c.seconds for c in chunks))
+        table.add_row(group.learner, sizes, f"{models:,}", f"{len(chunks):,}", f"{together:,}", waste, time)
     console.print(table)
     print(plan.summary())
     for group in plan.groups:

@@ -230,8 +230,11 @@ class Bench:
         task = self.study.task
         if not task.standardize:
             return np.zeros(task.x.shape[1:], np.float32), np.ones(task.x.shape[1:], np.float32)
-        at = self.study.pool_rows(replicate)[:train_size]
-        return self.programs.once(("standard", train_size, replicate), lambda: sampling.standardisation(task.x[at]))
+
+        def make() -> tuple[np.ndarray, np.ndarray]:
+            return sampling.standardisation(task.x[self.study.pool_rows(replicate)[:train_size]])
+
+        return self.programs.once(("standard", train_size, replicate), make)
 
     def _placed(self, replicates: tuple[int, ...], before: int) -> sampling.Data:
         task, tail = self.study.task, max(evaluate.EVALUATION_BLOCK, before)

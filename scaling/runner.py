@@ -67,7 +67,11 @@ def run(study: Study, out: str | Path | None = None, *, plan: Plan | None = None
             f"{words.time(report['estimated_seconds'])}; compiling took {words.time(report['compile_seconds'])} of the "
             "compilers' time, beside training."
         )
-    store.write_table()
+    table = store.write_table()
+    if (pruned := table["status"].eq("pruned")).any():
+        console.print(
+            f"Successive halving stopped {pruned.sum():,} of {len(table):,} models early; `status` says which."
+        )
     return Results.load(store.directory)
 
 

@@ -86,7 +86,7 @@ def probe(setup: train.Setup, hyper: Mapping[str, float], task: Task, count: int
         compiled = [program.lower(*a).compile() for a in placed]
 
         def run(steps: int, rows: int) -> float:
-            return statistics.median(_seconds(setup, compiled, placed, steps, rows) for _ in range(3))
+            return min(_seconds(setup, compiled, placed, steps, rows) for _ in range(3))
 
         idle, first = run(0, 0), run(16, 0)
         steps = int(np.clip(16 * PROBE_SECONDS / max(first - idle, 1e-5), 16, PROBE_STEPS))
@@ -141,15 +141,13 @@ def _seconds(setup: train.Setup, compiled: Sequence[Any], placed: Sequence[Any],
 
 @functools.lru_cache(maxsize=1)
 def matmul_flops_per_second() -> float:
-    """Rate of a large matrix product on one device of this machine, measured (about 0.2 s)."""
-    n = 1024 if jax.default_backend() == "cpu" else 8192
+    """Rate of a large matrix product on one device of this machine while all are busy, measured (about 0.5 s)."""
+    n = 2048 if jax.default_backend() == "cpu" else 8192
     product = jax.jit(lambda a: a @ a)
     placed = [jax.device_put(jnp.ones((n, n), jnp.float32), device) for device in jax.devices()]
-    run = lambda: jax.block_until_ready([product(a) for a in placed])  # noqa: E731
-    run()
-    found = []
-    for _ in range(5):
+    seconds = []
+    for _ in range(8):
         begin = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - begin)
-    return 2 * n**3 / min(found)
+        jax.block_until_ready([product(a) for a in placed])
+        seconds.append(time.perf_counter() - begin)
+    return 2 * n**3 / statistics.median(seconds[1:])

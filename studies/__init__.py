@@ -1,7 +1,8 @@
 """The studies: one runnable module for each question, importable and known to the command `scaling`.
 
 A study module has `study(scale)`, the `Study` it trains; `run(out, scale)`, which trains it and gives `Results`;
-`draw(folder)`, which draws its figures from the tables stored there; and `main(out, figures, scale)`, all of it.
+`draw(folder)`, which draws its figures from the tables stored there; and `main(out, figures, scale, halving=…)`, all
+of it.
 `scale` is "quick" (within a minute), "demo" (a few minutes) or "full" (what the committed figures show).
 """
 

@@ -17,6 +17,7 @@ Found:     logistic regression, the linear SVM and the RBF SVMs plateau at 23 to
 """
 
 import argparse
+import dataclasses
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,11 +64,11 @@ def compared(scale: str) -> Sequence[Learner]:
     return [*older, learners.mlp(widths, learning_rate=rates, weight_decay=decay, epochs=30, max_steps=budget)]
 
 
-def run(out: Path | None = None, scale: str = "full", split: str = "random") -> Results:
-    """Trains the study, or goes on where it stopped."""
+def run(out: Path | None = None, scale: str = "full", split: str = "random", halving: int | None = None) -> Results:
+    """Trains the study, or goes on where it stopped; `halving` prunes the networks' hyperparameters."""
     import scaling
 
-    return scaling.run(study(scale, split), out)
+    return scaling.run(dataclasses.replace(study(scale, split), halving=halving), out)
 
 
 def store(results: Results, folder: Path) -> curves.LearningCurves:
@@ -100,9 +101,9 @@ def draw(folder: Path) -> list[Path]:
     return paths
 
 
-def main(out: Path, folder: Path, scale: str = "full", split: str = "random") -> None:
+def main(out: Path, folder: Path, scale: str = "full", split: str = "random", halving: int | None = None) -> None:
     """Trains, stores the table, draws the figures and prints what was found."""
-    found = store(run(out, scale, split), folder)
+    found = store(run(out, scale, split, halving), folder)
     paths = draw(folder)
     print("\n".join(curves.findings(found, MARGIN)))
     print("\n" + plot.caption(found))
@@ -114,8 +115,13 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, help="folder of the results")
     parser.add_argument("--figures", type=Path, help="folder of the figures and their tables")
     parser.add_argument("--split", choices=("random", "blocks"), default="random")
+    parser.add_argument(
+        "--halving", type=int, help="prune the networks' hyperparameters by successive halving, by 3 say"
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="scale", action="store_const", const="quick", default="full")
     size.add_argument("--demo", dest="scale", action="store_const", const="demo")
     given = parser.parse_args()
-    cli.guard(lambda: main(*cli.folders(NAME, given.scale, given.out, given.figures), given.scale, given.split))
+    cli.guard(
+        lambda: main(*cli.folders(NAME, given.scale, given.out, given.figures), given.scale, given.split, given.halving)
+    )

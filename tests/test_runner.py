@@ -17,7 +17,7 @@ import pytest
 from test_study import tiny_study, tiny_task
 
 import scaling
-from scaling import execution, learners, planner, runner
+from scaling import execution, layout, learners, planner, runner
 from scaling.errors import InputError
 from scaling.results import COLUMNS, Results, Store
 
@@ -135,6 +135,25 @@ def test_a_diverged_model_is_recorded_and_its_neighbours_are_untouched():
     same(
         sick[~bad].drop(columns="model").reset_index(drop=True), well.drop(columns="model").reset_index(drop=True)
     )  # bits
+
+
+def test_survivors_close_ranks_and_train_on_as_before(monkeypatch):
+    rates = (1e-2, 1e38, 3e-2, np.inf, 1e38, 1e38)
+    net = learners.mlp((4,), learning_rate=rates, min_steps=40, max_steps=40, evaluations=4)
+    study, moved = tiny_study(learners=(net,), train_sizes=(80, 400), replicates=2), []
+    take = execution._take
+    monkeypatch.setattr(execution, "_take", lambda tree, columns: moved.append(columns.shape) or take(tree, columns))
+    monkeypatch.setitem(layout.COMPILE_SECONDS, "network", 1e9)
+    stayed = scaling.run(study, progress=False).table
+    assert not moved
+    monkeypatch.setitem(layout.COMPILE_SECONDS, "network", 0.0)
+    table = scaling.run(study, progress=False).table
+    assert moved
+    assert set(table["status"]) == {"ok", "diverged"}
+    assert table.loc[table["status"] == "diverged", "steps"].max() < 40
+    np.testing.assert_allclose(
+        table["final_test_cross_entropy"], stayed["final_test_cross_entropy"], atol=1e-5, equal_nan=True
+    )
 
 
 def test_adding_a_width_a_size_or_a_replicate_changes_nobody_else(finished):
