@@ -85,7 +85,7 @@ def redraw(
 
 def show_plan(plan: Any) -> None:
     """Prints a plan as tables."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     columns = ("program", "sizes", "models", "chunks", "together", "padding waste", "time")
     table = Table(*columns, title=f"{plan.study}: compiled programs")
     for i, group in enumerate(plan.groups):

@@ -138,7 +138,7 @@ def test_a_diverged_model_is_recorded_and_its_neighbours_are_untouched():
 
 
 def test_survivors_close_ranks_and_train_on_as_before(monkeypatch):
-    rates = (1e-2, 1e38, 3e-2, np.inf, 1e38, 1e38)
+    rates = (1e-2, 1e38, 3e-2, 1.1e38, 1.2e38, 1.3e38)
     net = learners.mlp((4,), learning_rate=rates, min_steps=40, max_steps=40, evaluations=4)
     study, moved = tiny_study(learners=(net,), train_sizes=(80, 400), replicates=2), []
     take = execution._take

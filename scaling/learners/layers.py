@@ -26,6 +26,7 @@ class LaneNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Normalises `x` along the lanes' axis; shape and type stay, sums are float32 at least."""
+        x = jnp.asarray(x)
         dtype, x = x.dtype, x.astype(jnp.promote_types(x.dtype, jnp.float32))
         shape = [1] * x.ndim
         shape[self.axis] = lanes = x.shape[self.axis]
