@@ -15,7 +15,7 @@ from scaling.sampling import Data, Stream
 
 Array = Any
 EVALUATION_BLOCK = 2048  # rows scored at once
-TRAIN_ROWS = 10_000  # training metrics are taken over the first so many examples of the training set
+TRAIN_ROWS = 4_096  # training metrics are taken over the first so many examples of the training set
 
 
 class Score(NamedTuple):

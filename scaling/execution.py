@@ -240,7 +240,7 @@ class Bench:
         task, tail = self.study.task, max(evaluate.EVALUATION_BLOCK, before)
         pools = [self.study.pool_rows(r) for r in replicates]
         validations = [self._validation_rows(r) for r in replicates]
-        take = lambda a, sets, before: np.stack([sampling.pad_rows(a[at], before, tail) for at in sets])  # noqa: E731
+        take = lambda a, sets, before: _permuted(a, sets, before, tail)  # noqa: E731
         data = sampling.Data(
             take(task.x, pools, before), take(task.y, pools, before),
             take(task.x, validations, 0), take(task.y, validations, 0),
@@ -300,6 +300,14 @@ def _pick(tree: Any, *at: int) -> Any:
 
 def _stack(trees: Iterable[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def _permuted(a: np.ndarray, sets: list[np.ndarray], before: int, after: int) -> np.ndarray:
+    """Rows of `a` for each set, with rows of zeros before and after; written once, since the pool may be large."""
+    made = np.zeros((len(sets), before + len(sets[0]) + after, *a.shape[1:]), a.dtype)
+    for one, at in zip(made, sets, strict=True):
+        np.take(a, at, axis=0, out=one[before : before + len(at)], mode="clip")  # "raise" would copy
+    return made
 
 
 def _halves(chunk: Chunk, whole_streams: bool) -> list[Chunk]:

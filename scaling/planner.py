@@ -23,7 +23,7 @@ class Plan:
         groups, chunks: see `Group` and `Chunk`; chunks are in the order in which they start.
         useful_flops: what the models alone need.
         executed_flops: what is spent, padding, masked rows and idle slots included.
-        memory_bytes: largest memory of the chunks that run at once, data included.
+        memory_bytes: largest memory of the chunks that run at once, data and compiling included.
         seconds: estimated wall time on this machine, compilation included.
         n_models: number of models.
         device: the devices in words.
@@ -95,7 +95,8 @@ def _summed_up(study: Study, groups: list[Group], chunks: list[Chunk]) -> Plan:
     executed = [sum(c.flops for c in chunks if c.group == i) for i in range(len(groups))]
     waste = tuple(e / u if u else 1.0 for u, e in zip(useful, executed, strict=True))
     state = max(layout.bytes_per_model(study, groups[c.group]) * c.slots * len(c.streams) for c in chunks)
-    memory = len(jax.devices()) * (state + study.task.x.nbytes * 1.1)
+    # The permuted pool is made on the host and copied; a program's compilation takes some 80 MB.
+    memory = len(jax.devices()) * (state + 2 * study.task.x.nbytes + 80e6)
     made = Plan(
         study.name, tuple(groups), tuple(chunks), sum(useful), sum(executed), memory, 0.0,
         len(study.models), devices.in_words(), waste,

@@ -78,7 +78,7 @@ def probe(setup: train.Setup, hyper: Mapping[str, float], task: Task, count: int
     """Times the training program of `count` models that share a stream, on all devices at once (about two seconds)."""
     _, advance = train.vectorised(setup)
     program = jax.jit(advance)
-    args = _arguments(setup, hyper, task, count)
+    args = arguments(setup, hyper, task, count)
     text = program.lower(*args).as_text()
 
     def measure() -> dict[str, float]:
@@ -96,7 +96,7 @@ def probe(setup: train.Setup, hyper: Mapping[str, float], task: Task, count: int
     return Point(flops, count, **cache.remembered(text, measure))
 
 
-def _arguments(setup: train.Setup, hyper: Mapping[str, float], task: Task, count: int) -> tuple[Any, ...]:
+def arguments(setup: train.Setup, hyper: Mapping[str, float], task: Task, count: int) -> tuple[Any, ...]:
     """Members, a stream, data and states for a program of one stream; nothing in it says how long to train."""
     x = networks.example(task)
     rows = np.arange(PROBE_ROWS) % len(task.x)
