@@ -12,8 +12,8 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
 
+import grid
 import jax
 import numpy as np
 import optax
@@ -21,7 +21,6 @@ from jax.profiler import ProfileData
 from rich.console import Console
 from rich.table import Table
 
-import grid
 from scaling import devices, layout, learners, speed, tasks, train
 from scaling.learners import networks
 from scaling.study import Study

@@ -271,8 +271,8 @@ import sys; sys.path.insert(0, {tests!r})
 from test_study import tiny_study
 import scaling
 from scaling import cli, learners
-net = learners.mlp((16,), learning_rate=(1e-2, 3e-2), min_steps=4000, max_steps=4000, batch_size=64, evaluations=4)
-study = tiny_study(learners=(net,), train_sizes=(80, 200, 400), replicates=4)
+net = learners.mlp((16,), learning_rate=(1e-2, 3e-2), min_steps=16000, max_steps=16000, batch_size=64, evaluations=4)
+study = tiny_study(learners=(net,), train_sizes=(80, 120, 160, 200, 300, 400), replicates=4)
 cli.guard(lambda: scaling.run(study, {out!r}, progress=False))
 """
 
