@@ -17,8 +17,9 @@ from typing import Any
 
 import grid
 import numpy as np
-from rich.console import Console
 from rich.table import Table
+
+from scaling import cli
 
 COUNTS = (1, 4, 16, 64, 256, 1024)
 STEPS = {8: 1_000, 64: 200}
@@ -86,7 +87,7 @@ def main() -> None:
             f"{1e3 * row['seconds'] / row['models']:,.1f} ms", further, f"{row['peak_bytes'] / 1e9:.2f} GB",
             f"{row['planned_bytes'] / 1e9:.2f} GB",
         )  # fmt: skip
-    Console().print(table)
+    cli.console().print(table)
     if given.json:
         import jax
 

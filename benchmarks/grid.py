@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import peers
-from rich.console import Console
 from rich.table import Table
+
+from scaling import cli
 
 STEPS = {8: 10_000, 64: 1_500, 512: 400}  # a second to fifteen each, here
 SHARE = {  # of the steps, for ways that would take minutes
@@ -142,7 +143,7 @@ def show(rows: list[dict[str, Any]], rate: float) -> None:
             f"{r['model_steps_per_s']:,.0f}", f"{r['useful_gflops']:,.1f}", f"{r['useful_gflops'] / rate:.0%}",
             f"{times:.2f}×",
         )  # fmt: skip
-    Console().print(table)
+    cli.console().print(table)
     print(f"large matrix products in the same run: {rate:,.0f} GFLOP/s")
 
 

@@ -18,10 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from rich.console import Console
 from rich.table import Table
 
-from scaling import evaluate, layout, sampling, train
+from scaling import cli, evaluate, layout, sampling, train
 from scaling.learners import networks
 from scaling.study import Study
 from scaling.tasks import covertype
@@ -111,7 +110,7 @@ def main() -> None:
         cells = (f"{found[:, 0].mean():.2%}", f"{found[:, 1].mean():.2%}", f"{middle:+.2%}")
         table.add_row(f"{m:,}", *cells, f"[{middle - spread:+.2%}, {middle + spread:+.2%}]")
     block, single = microseconds(2_000)
-    Console().print(table)
+    cli.console().print(table)
     print(f"reading a minibatch: {block:.1f} µs as a block, {single:.1f} µs as single rows")
     if given.json:
         versions = {"jax": jax.__version__, "numpy": np.__version__}

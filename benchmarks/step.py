@@ -18,10 +18,9 @@ import jax
 import numpy as np
 import optax
 from jax.profiler import ProfileData
-from rich.console import Console
 from rich.table import Table
 
-from scaling import devices, layout, learners, speed, tasks, train
+from scaling import cli, devices, layout, learners, speed, tasks, train
 from scaling.learners import networks
 from scaling.study import Study
 
@@ -94,7 +93,7 @@ def main() -> None:
         found, operations = profiled(width, together, {8: 2_000, 64: 800, 512: 100}[width] // (4 if given.quick else 1))
         rows.append({"name": "ours", "width": width, "together": together, "operations": operations, **found})
         table.add_row(str(width), str(together), *(f"{found[kind]:,.1f}" for kind in KINDS), str(operations))
-    Console().print(table)
+    cli.console().print(table)
     if given.json:
         made = {"device": grid.device(), "versions": {"jax": jax.__version__}, "matmul_gflops": grid.matmul_gflops(),
                 "rows": rows}  # fmt: skip

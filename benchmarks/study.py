@@ -21,11 +21,10 @@ import jax
 import numpy as np
 import optax
 import peers
-from rich.console import Console
 from rich.table import Table
 
 import scaling
-from scaling import curves, learners, plot, tasks
+from scaling import cli, curves, learners, plot, tasks
 from scaling.learners import networks
 
 RATES = tuple(float(rate) for rate in np.geomspace(3e-4, 3e-2, 9))
@@ -99,7 +98,7 @@ def main() -> None:
     table = Table("way", "time to the figure", "as long as ours, pruned")
     for name, value in seconds.items():
         table.add_row(name, f"{value:,.1f} s", f"{value / seconds['ours, pruned']:.2f}×")
-    Console().print(table)
+    cli.console().print(table)
     most, inside = apart(whole, pruned)
     print(
         f"pruned: {less / flops:.0%} of the FLOPs; curves differ by at most {most:.2%} of error, {inside:.0%} of their"

@@ -85,7 +85,6 @@ def redraw(
 
 def show_plan(plan: Any) -> None:
     """Prints a plan as tables."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
     columns = ("program", "sizes", "models", "chunks", "together", "padding waste", "time")
     table = Table(*columns, title=f"{plan.study}: compiled programs")
     for i, group in enumerate(plan.groups):
@@ -96,11 +95,16 @@ def show_plan(plan: Any) -> None:
         together = max(len(c.streams) * c.slots for c in chunks)
         time = words.time(sum(c.seconds for c in chunks))
         table.add_row(group.learner, sizes, f"{models:,}", f"{len(chunks):,}", f"{together:,}", waste, time)
-    console.print(table)
+    console().print(table)
     print(plan.summary())
     for group in plan.groups:
         if group.note:
             print(group.note)
+
+
+def console() -> Console:
+    """Where tables are printed: as wide as the terminal, 120 columns in a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def folders(study: str, scale: str, out: Path | None, figures: Path | None) -> tuple[Path, Path]:
