@@ -32,13 +32,13 @@ STEPS = {8: 9_000, 64: 2_700, 512: 540}
 EVALUATIONS = 9
 
 
-def study(steps: dict[int, int], halving: int | None) -> scaling.Study:
+def study(steps: dict[int, int], rates: tuple[float, ...], halving: int | None) -> scaling.Study:
     """The study, with a few thousand examples held out."""
     task = tasks.covertype()
     task = replace(task, validation=task.validation[:4096], test=task.test[:4096])
     nets = [
         learners.Network(
-            f"width {width}", networks.mlp((width,)).build, ({"width": width, "depth": 2},), {"learning_rate": RATES},
+            f"width {width}", networks.mlp((width,)).build, ({"width": width, "depth": 2},), {"learning_rate": rates},
             optimizer=optax.adam, batch_size=256, evaluations=EVALUATIONS, min_steps=count, max_steps=count,
         )
         for width, count in steps.items()
@@ -46,9 +46,9 @@ def study(steps: dict[int, int], halving: int | None) -> scaling.Study:
     return scaling.Study("benchmark", task, nets, peers.Work.sizes, replicates=peers.Work.seeds, halving=halving)
 
 
-def ours(steps: dict[int, int], halving: int | None) -> tuple[float, curves.LearningCurves, float]:
+def ours(steps: dict[int, int], rates: tuple[float, ...], halving: int | None) -> tuple[float, curves.LearningCurves, float]:
     """Wall seconds from the call to the drawn figure, the curves, and the useful FLOPs."""
-    asked = study(steps, halving)
+    asked = study(steps, rates, halving)
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         results = scaling.run(asked, Path(folder) / "run", progress=False)
@@ -67,14 +67,14 @@ def apart(one: curves.LearningCurves, other: curves.LearningCurves) -> tuple[flo
     return float(np.abs(a["mean"] - b["mean"]).max()), float(inside.mean())
 
 
-def peer(name: str, steps: dict[int, int]) -> float:
+def peer(name: str, steps: dict[int, int], rates: tuple[float, ...]) -> float:
     """Wall seconds to train the grid, compilation included."""
     way = grid.Way(name)
     try:
         total = 0.0
         for width, count in steps.items():
             share = grid.SHARE.get(name, {}).get(width, 1.0) / (4 if name in grid.SHARE else 1)
-            work = peers.Work(width, rates=RATES, steps=max(1, round(count * share)))
+            work = peers.Work(width, rates=rates, steps=max(1, round(count * share)))
             total += way.seconds([work], forget=True) / share
         return total
     finally:
@@ -90,11 +90,12 @@ def main() -> None:
     given = parser.parse_args()
     os.environ["SCALING_CACHE"] = tempfile.mkdtemp()  # nothing is remembered: programs are compiled, speeds measured
     steps = {width: count // 9 if given.quick else count for width, count in STEPS.items()}
+    rates = RATES[::4] if given.quick else RATES
     names = grid.ways() if given.only is None else given.only
-    seconds = {name: peer(name, steps) for name in names if name != "ours"}
-    seconds["ours"], whole, flops = ours(steps, None)
-    seconds["ours, pruned"], pruned, less = ours(steps, 3)
-    seconds["ours again, pruned"], _, _ = ours(steps, 3)
+    seconds = {name: peer(name, steps, rates) for name in names if name != "ours"}
+    seconds["ours"], whole, flops = ours(steps, rates, None)
+    seconds["ours, pruned"], pruned, less = ours(steps, rates, 3)
+    seconds["ours again, pruned"], _, _ = ours(steps, rates, 3)
     table = Table("way", "time to the figure", "as long as ours, pruned")
     for name, value in seconds.items():
         table.add_row(name, f"{value:,.1f} s", f"{value / seconds['ours, pruned']:.2f}×")
