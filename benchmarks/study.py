@@ -46,7 +46,9 @@ def study(steps: dict[int, int], rates: tuple[float, ...], halving: int | None) 
     return scaling.Study("benchmark", task, nets, peers.Work.sizes, replicates=peers.Work.seeds, halving=halving)
 
 
-def ours(steps: dict[int, int], rates: tuple[float, ...], halving: int | None) -> tuple[float, curves.LearningCurves, float]:
+def ours(
+    steps: dict[int, int], rates: tuple[float, ...], halving: int | None
+) -> tuple[float, curves.LearningCurves, float]:
     """Wall seconds from the call to the drawn figure, the curves, and the useful FLOPs."""
     asked = study(steps, rates, halving)
     with tempfile.TemporaryDirectory() as folder:

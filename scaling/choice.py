@@ -1,12 +1,15 @@
 """Which law: its skill on points held back, the shape of the curve, and predictions that say what is not known.
 
 A law is chosen by backtest, not by fit: fitted to the smaller sizes, scored on the larger ones, beside the baseline
-of repeating the last value. Letters: C cuts, n points, p parameters, B resamples, m points asked for.
+of repeating the last value (for a joint law: the largest measured at the same N). Letters: C cuts, n points,
+p parameters, B resamples, m points asked for.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,7 @@ from scaling.observations import Observations
 
 SURE = 2.6  # standard errors beyond which a difference is no noise: 99% two-sided
 NOTHING = 0.01  # share of the smallest loss that a prediction below it counts as: errors stay finite
+WORKERS = min(8, os.cpu_count() or 1)  # laws compile and solve side by side
 FEWEST = 5  # points that a backtest needs
 
 
@@ -58,7 +62,8 @@ class Choice:
 
     `backtest` has one row a law: rmse (of the log error), relative_error (median), coverage (share of held-back points
     inside the intervals at `level`), skill (1 - rmse / the last value's), weight (in predictions), chosen, and note
-    (why a law was left out). `errors` has one row a (law, cut, point). `fits` are of all points.
+    (why a law was left out). `errors` has one row a (law, cut, point). `fits` are of all points. `reach` is the largest
+    factor beyond the fitted range, for each input, over which laws were tested.
     """
 
     data: Observations
@@ -66,6 +71,7 @@ class Choice:
     backtest: pd.DataFrame
     errors: pd.DataFrame
     fits: dict[str, Fit]
+    reach: dict[str, float]
     level: float
 
     @property
@@ -82,11 +88,6 @@ class Choice:
     def skill(self) -> float:
         """How much smaller the chosen law's backtest error is than the last value's: 1 - rmse / rmse."""
         return float(self.backtest.loc[self.backtest["chosen"], "skill"].iloc[0])
-
-    @property
-    def reach(self) -> float:
-        """The largest factor in size over which a law was tested: the largest size over the first cut's last."""
-        return float((self.errors["x_predicted"] / self.errors["x_fitted"]).max())
 
     def draw(self, x: Any) -> np.ndarray:
         """Draws of the loss at x [B, m]: each resample under one law, laws as often as their weights say."""
@@ -109,11 +110,11 @@ class Choice:
         if noise:
             draws = draws * np.exp(self.best._noise(points, len(draws)))
         lower, upper = resampling.interval(draws, self.level)
-        size = np.prod(list(points.values()), axis=0)
+        far = [points[k] > 1.0001 * self.reach[k] * self.data.x[k].max() for k in self.data.inputs]
         return rows.assign(
             lower=np.minimum(lower, rows["loss"]),
             upper=np.maximum(upper, rows["loss"]),
-            beyond=size > self.reach * self.data.size.max(),
+            beyond=np.any(far, axis=0),
         )
 
     def warnings(self) -> list[str]:
@@ -172,24 +173,42 @@ def choose_law(
         "loss": loss, "n_starts": n_starts, "n_resamples": n_resamples, "level": level, "seed": seed,
     }  # fmt: skip
     masks = cuts(data, share)
-    fewest = int((masks[0] > 0).sum())
-    errors, notes = [], {}
-    for law in tested:
-        if not law.last_only and fewest < len(law.parameters) + 1:
-            notes[law.name] = f"{len(law.parameters)} parameters are too many for a first cut of {fewest} points"
-            continue
-        errors.append(_errors(data, law, masks, settings | {"n_resamples": n_resamples // 4}))
-    table = pd.concat(errors, ignore_index=True)
-    backtest = _scores(table, [law.name for law in tested], notes)
-    fits = {law.name: fit.fit_law(data, law, **settings) for law in tested if law.name not in notes}
-    return Choice(data, shape_of(data), backtest, table, fits, level)
+    fewest = int((masks > 0).sum(axis=1).min())
+    notes = {
+        law.name: f"{len(law.parameters)} parameters are too many for a first cut of {fewest} points"
+        for law in tested
+        if not law.last_only and fewest < len(law.parameters) + 1
+    }
+    able = [law for law in tested if law.name not in notes]
+
+    def tries(law: Law) -> tuple[pd.DataFrame, Fit | None]:
+        errors = _errors(data, law, masks, settings | {"n_resamples": n_resamples // 4})
+        repeats = law.last_only and len(data.inputs) > 1  # the baseline of a joint law is no law
+        return errors, None if repeats else fit.fit_law(data, law, **settings)
+
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        tried = list(pool.map(tries, able))
+    table = pd.concat([errors for errors, _ in tried], ignore_index=True)
+    backtest = _scores(table, [law.name for law in tested], notes, len(data.inputs) > 1)
+    fits = {law.name: found for law, (_, found) in zip(able, tried, strict=True) if found is not None}
+    reach = {k: max(v.max() / v[mask > 0].max() for mask in masks) for k, v in data.x.items()}
+    return Choice(data, shape_of(data), backtest, table, fits, reach, level)
 
 
 def cuts(data: Observations, share: float = 0.6) -> np.ndarray:
-    """Which points each cut fits [C, n], as zeros and ones: the first `share` by size, then one size more each time."""
+    """Which points each cut fits [C, n], as zeros and ones: the first `share` by size, then one size more each time.
+
+    With two inputs size is their product, and further cuts hold back the largest values of the second input (training
+    examples) at all values of the first, so that what is tested reaches beyond the data in that direction too.
+    """
     sizes = np.unique(data.size)
     first = min(max(int(np.ceil(share * len(sizes))), 2), len(sizes) - 1)
-    return np.array([data.size < sizes[k] for k in range(first, len(sizes))], dtype=float)
+    masks = [data.size < sizes[k] for k in range(first, len(sizes))]
+    if len(data.inputs) > 1:
+        second = data.x[data.inputs[1]]
+        beyond = [second < size for size in np.unique(second)[1:]]
+        masks += [mask for mask in beyond if mask.sum() >= masks[0].sum()]
+    return np.array(masks, dtype=float)
 
 
 def shape_of(data: Observations) -> Shape:
@@ -236,19 +255,29 @@ def _errors(data: Observations, law: Law, masks: np.ndarray, settings: dict[str,
     """Log errors of one law at every point beyond every cut, and whether its interval held the point."""
     rows = []
     for c, mask in enumerate(masks):
-        held = data.take(mask == 0)
-        fitted = fit.fit_law(data.take(mask > 0), law, **settings)
-        predicted = fitted.predict(held.x, noise=True)
+        held, known = data.take(mask == 0), data.take(mask > 0)
+        if law.last_only and len(data.inputs) > 1:
+            predicted = _nearest(known, held)
+        else:
+            predicted = fit.fit_law(known, law, **settings).predict(held.x, noise=True)
         inside = (predicted["lower"] <= held.y) & (held.y <= predicted["upper"])
         rows.append(pd.DataFrame({
-            "law": law.name, "cut": c, "x_fitted": fitted.data.size.max(), "x_predicted": held.size,
+            "law": law.name, "cut": c, "x_fitted": known.size.max(), "x_predicted": held.size,
             "error": np.log(np.maximum(predicted["loss"], NOTHING * data.y.min())) - np.log(held.y),
             "inside": inside if settings["n_resamples"] else np.nan,
         }))  # fmt: skip
     return pd.concat(rows, ignore_index=True)
 
 
-def _scores(errors: pd.DataFrame, names: Sequence[str], notes: dict[str, str]) -> pd.DataFrame:
+def _nearest(known: Observations, held: Observations) -> pd.DataFrame:
+    """The baseline of a joint law: the loss of the largest size measured with the same N, or the nearest N."""
+    n, other = known.inputs
+    apart = np.abs(np.log(known.x[n][None, :] / held.x[n][:, None]))
+    last = np.where(np.isclose(apart, apart.min(axis=1, keepdims=True)), known.x[other], -np.inf).argmax(axis=1)
+    return pd.DataFrame({"loss": known.y[last], "lower": np.nan, "upper": np.nan})
+
+
+def _scores(errors: pd.DataFrame, names: Sequence[str], notes: dict[str, str], joint: bool) -> pd.DataFrame:
     """One row a law: its scores, its weight in predictions, and which is chosen.
 
     Weights are the likelihood of the held-back points under normal log errors of unknown size, rmse^-m for m points
@@ -264,9 +293,12 @@ def _scores(errors: pd.DataFrame, names: Sequence[str], notes: dict[str, str]) -
     held = errors.loc[errors["cut"] == 0, "x_predicted"].nunique()
     least = max(table["rmse"].min(), 1e-12)
     weight = (least / table["rmse"].clip(lower=1e-12)) ** held
+    eligible = table["rmse"]
+    if joint:  # its baseline repeats neighbours: it predicts nothing beyond them
+        weight[last], eligible = 0.0, eligible.drop(last)
     return table.assign(
         skill=1 - table["rmse"] / max(table.loc[last, "rmse"], 1e-12),
         weight=(weight / weight.sum()).fillna(0.0),
-        chosen=table.index == table["rmse"].idxmin(),
+        chosen=table.index == eligible.idxmin(),
         note=[notes.get(name, "") for name in names],
     ).rename_axis("law").reset_index()  # fmt: skip

@@ -83,6 +83,39 @@ def redraw(
         print(path)
 
 
+@app.command()
+def advise(
+    results: Annotated[Path, typer.Argument(help="Folder of results that `scaling run` wrote.")],
+    target: Annotated[
+        float | None, typer.Option(help="A loss to reach (0.05 is an error of 5%): how many examples does it need?")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
+) -> None:
+    """Say what more data or a wider network would buy, with intervals; trains nothing."""
+    from scaling import advice, cache, curves
+    from scaling.results import Results
+
+    cache.keep_programs()
+    found = advice.advise(curves.learning_curves(Results.load(results).table), level=level)
+    show_advice(found)
+    print("\n".join(found.sentences(target)))
+
+
+def show_advice(found: Any) -> None:
+    """Prints the predictions as a table."""
+    table = Table(
+        "learner", "option", "examples", "predicted", "gain", "law", title=f"{found.curves.task}: what it buys"
+    )
+    for label, rows in found.table.groupby("label", sort=False):
+        for i, row in enumerate(rows.itertuples()):
+            predicted, gain = found.figures(row)
+            size = f"{row.train_size:,.0f}" + ("*" if row.beyond else "")
+            table.add_row(
+                label if i == 0 else "", row.option, size, predicted, gain, row.law, end_section=i + 1 == len(rows)
+            )
+    console().print(table)
+
+
 def show_plan(plan: Any) -> None:
     """Prints a plan as tables."""
     columns = ("program", "sizes", "models", "chunks", "together", "padding waste", "time")

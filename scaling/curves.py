@@ -171,8 +171,9 @@ def learning_curves(
     sampled = np.zeros(means.shape, dtype=bool)
     if metric == "error" and "test_misses" in chosen:
         misses, sampled = resampling.mean_misses(chosen["test_misses"].tolist(), cells, n_seeds, n_test)
-        _check_misses(means[sampled], misses)
-        draws[:, sampled] += resampling.example_part(misses, n_resamples, rng)
+        if sampled.any():
+            _check_misses(means[sampled], misses)
+            draws[:, sampled] += resampling.example_part(misses, n_resamples, rng)
     replicated = (n_seeds > 0).sum(axis=0) > 1
     draws[:, ~replicated & ~sampled] = np.nan  # nothing varies, so nothing is known
     limits = resampling.interval(draws, level)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaling import bootstrap, laws, multistart, objective, resampling, solver
+from scaling import bootstrap, cache, laws, multistart, objective, resampling, solver
 from scaling.errors import InputError
 from scaling.laws import Law
 from scaling.objective import Loss
@@ -178,6 +178,7 @@ def fit_law(
     """
     law, loss = laws.find(law), Loss(loss) if isinstance(loss, str) else loss
     _check(data, law, n_starts, n_resamples, level)
+    cache.keep_programs()
     weight = objective.weights_of(data, weights, loss)
     if law.last_only:
         weight = np.where(data.size == data.size.max(), weight, 0.0)

@@ -26,6 +26,7 @@ from scaling.laws import Law
 LOG_LIMIT = 690.0  # exp of it is the largest number that float64 holds, nearly
 MAX_STEPS = 300
 TOLERANCE = 1e-9  # relative decrease of the objective below which a step counts as none
+FEW_LANES, MANY_LANES = 32, 256  # problems that advance together
 LANE_BYTES = 2e6  # a chunk's Jacobians: they should stay in a core's cache
 CORNERS = 10.0 ** -np.arange(1.0, 9.0)  # of the typical residual: the deltas that lead to the absolute loss
 
@@ -113,7 +114,7 @@ def amplitudes_of(law: Law, problems: Problems, others_Pxq: np.ndarray) -> np.nd
     """The linear parameters [P, k] that fit best in weighted least squares, given the others."""
     x, y, weight = _padded(problems)
     with jax.enable_x64(True):
-        chunks = _split(len(y), _lanes(y.shape[1], len(law.parameters)))
+        chunks = _split(len(y), law, y.shape[1])
         return np.concatenate([
             np.asarray(_amplitudes_program(law)(x, _take(y, c), _take(weight, c), _take(others_Pxq, c)))[: len(c)]
             for c in chunks
@@ -128,7 +129,7 @@ def _in_chunks(law: Law, problems: Problems, log: bool, projected: bool = False)
     start = np.clip(_inward(problems.start_Pxp, logs), lower, upper)
     program = _program(law, log, projected)
     mapped = (y, weight, start, lower, upper, problems.delta_P, problems.over_P)
-    chunks = _split(len(y), _lanes(y.shape[1], len(law.parameters)))
+    chunks = _split(len(y), law, y.shape[1])
 
     def run(chunk: np.ndarray, device: Any) -> list[np.ndarray]:
         with jax.enable_x64(True):
@@ -153,22 +154,20 @@ def _inward(value: np.ndarray, logs: np.ndarray) -> np.ndarray:
 def _padded(problems: Problems) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """x, y and weights with points of weight zero added, so that data of like size share a compiled program."""
     n = problems.y_Pxn.shape[1]
-    more = max(8, 1 << (n - 1).bit_length()) - n if n < 256 else -n % 128
+    more = max(16, 1 << (n - 1).bit_length()) - n if n < 256 else -n % 128
     x = {name: np.pad(v, (0, more), mode="edge") for name, v in problems.x.items()}
     return x, np.pad(problems.y_Pxn, ((0, 0), (0, more)), mode="edge"), np.pad(problems.weight_Pxn, ((0, 0), (0, more)))
 
 
-def _lanes(n: int, p: int) -> int:
-    return int(2 ** np.clip(np.floor(np.log2(LANE_BYTES / (8 * n * (p + 3)))), 4, 8))
-
-
-def _split(count: int, lanes: int) -> list[np.ndarray]:
+def _split(count: int, law: Law, n: int) -> list[np.ndarray]:
+    """Chunks of problems that advance together, their Jacobians in a core's cache where many lanes would not be."""
+    lanes = MANY_LANES if 8 * n * (len(law.parameters) + 3) * MANY_LANES <= LANE_BYTES else FEW_LANES
     return [np.arange(i, min(i + lanes, count)) for i in range(0, count, lanes)]
 
 
 def _take(array: np.ndarray, chunk: np.ndarray) -> np.ndarray:
-    """A chunk's rows, the last repeated up to the full shape: one of few lanes, or the largest."""
-    wanted = max(16, 1 << (len(chunk) - 1).bit_length())
+    """A chunk's rows, the last repeated up to few or many lanes, since every other number is a program to compile."""
+    wanted = FEW_LANES if len(chunk) <= FEW_LANES else max(len(chunk), MANY_LANES)
     return array[np.pad(chunk, (0, wanted - len(chunk)), mode="edge")]
 
 
@@ -243,7 +242,7 @@ def _amplitudes(law: Law, x: Any, y: Any, weight: Any, others: Any) -> Any:
     """
     columns = jnp.stack([jnp.broadcast_to(c, y.shape) for c in law.columns(x, *others)], axis=1)  # type: ignore[misc]
     scale = jnp.sqrt(jnp.maximum(jnp.sum(weight[:, None] * columns**2, axis=0), 1e-300))
-    unit = columns / scale
+    unit = columns / scale[None, :]
     gram, moment = unit.T @ (weight[:, None] * unit), unit.T @ (weight * y)
     bounded = [p.lower == 0 for p in law.parameters[: len(law.linear)]]
     best, least = jnp.zeros(len(bounded)), jnp.asarray(jnp.inf)

@@ -1,0 +1,165 @@
+"""Advice against planted truths: the teacher task, whose learning curve is known, and planted joint laws."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_curves import network, row, table
+
+import scaling
+from scaling import advice, curves, learners, tasks
+from scaling.errors import InputError
+
+SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
+WIDTHS = (4, 16, 64, 256)
+
+
+def parameters(width):
+    return width**2 + 20 * width + 3
+
+
+def planted(loss, noise=0.005, seed=0, widths=WIDTHS, sizes=SIZES, replicates=4):
+    """Networks whose error is `loss(N, D)`, and a learner at its floor."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for size in sizes:
+        for r in range(replicates):
+            for width in widths:
+                error = loss(parameters(width), size) * np.exp(noise * rng.normal())
+                rows.append(network(width, train_size=size, replicate=r, error=error, n_params=parameters(width)))
+            rows.append(row("old", train_size=size, replicate=r, error=0.3 * np.exp(noise * rng.normal())))
+    return curves.learning_curves(table(rows).assign(test_size=10**6))
+
+
+def balanced(n, d):
+    return 0.01 + 1.5 * n**-0.35 + 3.0 * d**-0.4
+
+
+@pytest.fixture(scope="module")
+def joint():
+    return advice.advise(planted(balanced), n_resamples=200)
+
+
+def test_the_joint_law_finds_what_doubling_buys(joint):
+    assert joint.joint is not None
+    rows = joint.table[joint.table["label"] == "network, width 256"].set_index("option")
+    now = balanced(parameters(256), 64_000)
+    truth = {
+        "2x data": now - balanced(parameters(256), 128_000),
+        "10x data": now - balanced(parameters(256), 640_000),
+        "2x width": now - balanced(parameters(512), 64_000),
+        "2x data, 2x width": now - balanced(parameters(512), 128_000),
+    }
+    for option, gain in truth.items():
+        assert rows.loc[option, "gain"] == pytest.approx(gain, rel=0.1), option
+    held = [rows.loc[o, "gain_lower"] <= gain <= rows.loc[o, "gain_upper"] for o, gain in truth.items()]
+    assert sum(held) >= 3  # of four 90% intervals
+    assert rows.loc["2x width", "width"] == 512
+
+
+def test_the_learner_at_its_floor_and_the_small_network_are_told_apart(joint):
+    limit = joint.limits.set_index("label")["limit"]
+    assert limit["old"] == "at its floor"
+    assert limit["network, width 4"] == "capacity-limited"
+
+
+def test_data_limited_networks_are_told_to_get_more_data():
+    found = advice.advise(planted(lambda n, d: 0.01 + 0.05 * n**-0.5 + 8.0 * d**-0.5), n_resamples=100)
+    assert found.limits.set_index("label").loc["network, width 256", "limit"] == "data-limited"
+    assert any(text.startswith("Collect more data first") for text in found.sentences())
+
+
+def test_examples_that_a_target_needs(joint):
+    truth = 40_000
+    target = balanced(parameters(256), truth)
+    size, lower, upper = joint.needed("network, width 256", target)
+    assert size == pytest.approx(truth, rel=0.15)
+    assert lower <= size <= upper
+    assert joint.needed("network, width 256", 0.005)[0] == np.inf
+    assert any("does not reach 0.5%" in text for text in joint.sentences(0.005))
+
+
+def test_advice_on_the_teacher_task_gives_the_known_gain(tmp_path):
+    task = tasks.teacher(n=60_000)
+    study = scaling.Study(
+        "advice", task, [learners.logistic_regression((1e-9, 1e-4))], (100, 200, 400, 800, 1_600, 3_200), replicates=6
+    )
+    found = advice.advise(curves.learning_curves(scaling.run(study, tmp_path / "run", progress=False).table))
+    law = tasks.teacher_law()
+    rows = found.table.set_index("option")
+    for option, factor in (("2x data", 2), ("10x data", 10)):
+        gain = law.amplitude * (1 / 3_200 - 1 / (3_200 * factor))
+        assert rows.loc[option, "gain_lower"] <= 1.1 * gain
+        assert rows.loc[option, "gain_upper"] >= 0.9 * gain
+    assert rows.loc["10x data", "loss"] == pytest.approx(law.irreducible, abs=0.02)
+
+
+def test_sentences_stand_alone(joint):
+    text = "\n".join(joint.sentences(0.05))
+    assert "old: at its floor" in text
+    assert "needs about" in text
+    assert "None" not in text
+    assert "nan" not in text
+
+
+def test_too_few_sizes_or_widths_are_refused_with_the_reason():
+    few = advice.advise(planted(balanced, sizes=SIZES[:3], widths=(4, 16)), n_resamples=50)
+    assert few.table.empty
+    assert "3 training-set sizes are too few" in few.refused["old"]
+    assert "2 network sizes are too few" in few.refused["wider networks"]
+    assert any("No advice for old" in text for text in few.sentences())
+
+
+def test_no_skill_over_the_last_value_is_refused():
+    rng = np.random.default_rng(0)
+    level = {
+        size: 0.5 * 0.7 ** (i // 2 * 2 + (i > 4) * 5) for i, size in enumerate(SIZES)
+    }  # steps that no law foresees
+    rows = [
+        row("odd", train_size=size, replicate=r, error=level[size] * np.exp(0.001 * rng.normal()))
+        for size in SIZES
+        for r in range(3)
+    ]
+    found = advice.advise(curves.learning_curves(table(rows).assign(test_size=10**6)), n_resamples=50)
+    assert ("odd" in found.refused) == (found.table.empty)
+    if "odd" in found.refused:
+        assert "repeating the last value" in found.refused["odd"]
+
+
+def test_a_joint_law_that_misses_the_largest_size_is_refused():
+    def bumpy(n, d):
+        return balanced(n, d) * (1.4 if n == parameters(16) and d >= 32_000 else 1.0)
+
+    found = advice.advise(planted(bumpy), n_resamples=50)
+    assert found.joint is None
+    assert "misses" in found.refused["wider networks"] or "predicts" in found.refused["wider networks"]
+
+
+def test_bad_targets_and_names(joint):
+    with pytest.raises(InputError, match="above zero"):
+        joint.needed("old", 0.0)
+    with pytest.raises(InputError, match="no such curve"):
+        joint.needed("young", 0.1)
+
+
+def test_the_command_prints_the_table_and_the_sentences(tmp_path):
+    (tmp_path / "chunks").mkdir()
+    (tmp_path / "manifest.json").write_text("{}")
+    rng = np.random.default_rng(0)
+    rows = [
+        row("old", train_size=size, replicate=r, error=(0.1 + 3.0 * size**-0.4) * np.exp(0.005 * rng.normal()))
+        for size in SIZES
+        for r in range(3)
+    ]
+    full = table(rows).assign(test_size=10**6).rename_axis("model").reset_index()
+    full.to_parquet(tmp_path / "chunks" / "000000.parquet")
+    command = [sys.executable, "-m", "scaling.cli", "advise"]
+    done = subprocess.run([*command, str(tmp_path), "--target", "0.13"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "10x data" in done.stdout
+    assert "old: gains from data" in done.stdout
+    assert "training examples" in done.stdout
+    wrong = subprocess.run([*command, str(tmp_path / "none")], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "holds no study" in wrong.stderr
