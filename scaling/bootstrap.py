@@ -23,8 +23,7 @@ def resamples(fitted: Fit, n_resamples: int, rng: np.random.Generator) -> tuple[
     data = fitted.data
     if (y := data.resample(n_resamples, rng)) is not None:
         return y, "draws" if data.draws is not None else "replicates"
-    n, p = len(data), min(len(fitted.theta), len(data) - 1)
-    freedom = n - p
+    n, freedom = len(data), max(freedom_of(fitted), 1)
     tails = np.sqrt(freedom / rng.chisquare(freedom, (n_resamples, 1)))
     if n < FEW:
         weight = fitted.weight / fitted.weight.mean()
@@ -34,6 +33,12 @@ def resamples(fitted: Fit, n_resamples: int, rng: np.random.Generator) -> tuple[
         spread = fitted.residuals / np.sqrt(np.maximum(1 - _leverage(fitted), 1.0 / n))
         noise, how = spread * rng.choice([-1.0, 1.0], (n_resamples, n)), "residuals, each at its place"
     return fitted(data.x) * np.exp(np.clip(noise * tails, -3, 3)), how
+
+
+def freedom_of(fitted: Fit) -> int:
+    """Points that tell of the noise, beyond those that the parameters use up."""
+    points = len(fitted.data) if fitted.law.last_only else int((fitted.weight > 0).sum())
+    return points - len(fitted.theta)
 
 
 def _leverage(fitted: Fit) -> np.ndarray:

@@ -78,7 +78,10 @@ class Fit:
         is right: `choice.choose_law` adds what is not known of the form.
         """
         points = laws.as_inputs(self.law.inputs, x)
-        points = {name: np.atleast_1d(v) for name, v in points.items()}
+        points = dict(zip(points, np.broadcast_arrays(*(np.atleast_1d(v) for v in points.values())), strict=True))
+        for name, values in points.items():
+            if not (np.isfinite(values) & (values > 0)).all():
+                raise InputError(f"a prediction needs {name} above zero and finite.")
         draws = self.draw(points)
         if noise and len(draws):
             draws = draws * np.exp(self._noise(points, len(draws)))
@@ -100,6 +103,8 @@ class Fit:
             found.append(f"{', '.join(self.on_bound)} of {self.law.name} lies on its bound.")
         if self.condition > ILL_CONDITIONED:
             found.append(f"the parameters of {self.law.name} are hardly identified (condition {self.condition:.0e}).")
+        if not len(self.draws_Bxp) and bootstrap.freedom_of(self) < 1:
+            found.append(f"{self.law.name} has as many parameters as there are points: nothing tells how well it fits.")
         if self.share_at_best < 0.02:
             found.append(f"only {self.share_at_best:.1%} of the starts reached the best fit of {self.law.name}.")
         return found
@@ -139,8 +144,10 @@ class Fit:
         freedom = max(len(self.data) - len(self.theta), 1)
         scale = np.sqrt((self.residuals**2).sum() / freedom)
         if self.data.replicates is not None:
-            spread = np.nanvar(np.log(self.data.replicates), axis=0, ddof=1)
-            scale, freedom = np.sqrt(np.nanmean(spread)), (self.data.n_replicates - 1) * len(self.data)
+            count = np.isfinite(self.data.replicates).sum(axis=0)
+            if (count > 1).any():  # sizes of a replicate share training examples: they are no further freedom
+                spread = np.nanvar(np.log(self.data.replicates[:, count > 1]), axis=0, ddof=1)
+                scale, freedom = np.sqrt(spread.mean()), int(count.max()) - 1
         rng = np.random.default_rng(1)
         return scale * rng.standard_t(freedom, (n, len(next(iter(points.values())))))
 
@@ -182,6 +189,8 @@ def fit_law(
     weight = objective.weights_of(data, weights, loss)
     if law.last_only:
         weight = np.where(data.size == data.size.max(), weight, 0.0)
+    if (used := int((weight > 0).sum())) < law.needs:
+        raise InputError(f"{law.name} has {law.needs} parameters, but only {used} points of {data.name} have weight.")
     solution, delta = multistart.solve(law, data, weight, loss, n_starts, seed)
     reached = objective.objective(law, data, weight, loss, delta, solution.parameters_Pxp)
     order = np.argsort(reached, kind="stable")
@@ -190,9 +199,9 @@ def fit_law(
     fitted = Fit(
         law, data, loss, weight, theta, float(reached[best]), delta, bool(solution.converged_P[best]),
         _condition(solution.gram_Pxpxp[best]), _on_bound(law, theta),
-        float(np.mean(reached <= reached[best] * 1.001 + 1e-300)), np.empty((0, len(theta))), "", level,
+        float(np.mean(reached <= reached[best] * 1.001 + _rounding(loss, data))), np.empty((0, len(theta))), "", level,
     )  # fmt: skip
-    if not n_resamples:
+    if not n_resamples or (data.n_replicates < 2 and data.draws is None and bootstrap.freedom_of(fitted) < 1):
         return fitted
     others = bootstrap.apart(solution.parameters_Pxp[order], reached[order], 3)
     resamples, how = bootstrap.resamples(fitted, n_resamples, np.random.default_rng(seed + 1))
@@ -215,6 +224,12 @@ def _check(data: Observations, law: Law, n_starts: int, n_resamples: int, level:
             f"n_starts must be 1 or more, n_resamples 0 or more and level in (0, 1), not {n_starts}, {n_resamples} "
             f"and {level}."
         )
+
+
+def _rounding(loss: Loss, data: Observations) -> float:
+    """An objective that is all rounding: residuals of 1e-10 (of the median loss)."""
+    size = 1e-10 * (1.0 if loss.log else float(np.median(data.y)))
+    return size if loss.absolute else size**2
 
 
 def _condition(gram: np.ndarray) -> float:

@@ -71,6 +71,7 @@ def isoflop(
     """
     if degree not in FEWEST_RUNS:
         raise InputError(f"the polynomial of a budget has degree 2 or 3, not {degree}.")
+    _check(level, flops_per)
     runs = _runs(C, N, loss, tolerance)
     counts = runs.groupby("budget")["N"].nunique()
     budgets = counts.index[counts >= FEWEST_RUNS[degree]].to_numpy()
@@ -115,26 +116,28 @@ def from_law(fitted: Fit, budgets: Any, *, flops_per: float = FLOPS_PER, widen: 
     """
     if set(fitted.law.inputs) != {"N", "D"}:
         raise InputError(f"a frontier needs a joint law in N and D, not {fitted.law.name}.")
-    budgets = np.atleast_1d(np.asarray(budgets, dtype=float))
-    if not (np.isfinite(budgets) & (budgets > 0)).all():
+    _check(fitted.level, flops_per)
+    budgets = _numbers(budgets)
+    if not budgets.size or not (np.isfinite(budgets) & (budgets > 0)).all():
         raise InputError("compute budgets must be positive numbers of FLOPs.")
     n, d = fitted.data.x["N"], fitted.data.x["D"]
     log_n = np.linspace(np.log(n.min() / widen), np.log(n.max() * widen), GRID)
     theta = np.concatenate([fitted.theta[None], fitted.draws_Bxp])
-    logs, losses, inside = [], [], []
+    logs, losses, inside, found = [], [], [], []
     for c in budgets:
         points = {"N": np.exp(log_n), "D": c / flops_per / np.exp(log_n)}
         values = np.concatenate([np.log(fitted.law(points, *part.T[:, :, None])) for part in _blocks(theta)])
         at, value, inner = _minimum(values, log_n)
         logs.append(at)
         losses.append(value)
+        found.append(inner[0])
         best = np.exp(at[0])
         inside.append(inner[0] & (n.min() <= best <= n.max()) & (d.min() <= c / flops_per / best <= d.max()))
     log_n_BxG, loss_BxG = np.stack(logs, axis=1), np.stack(losses, axis=1)
     runs = pd.DataFrame({"N": n, "D": d, "C": flops_per * n * d, "loss": fitted.data.y})
     return _frontier(
         budgets, log_n_BxG[0], loss_BxG[0], log_n_BxG[1:], loss_BxG[1:], np.array(inside), flops_per,
-        fitted.law.name, fitted.level, runs, {}, every=True,
+        fitted.law.name, fitted.level, runs, {}, used=np.array(found),
     )  # fmt: skip
 
 
@@ -163,12 +166,28 @@ def collapse(fitted: Fit) -> tuple[pd.DataFrame, float]:
 
 
 def _runs(C: Any, N: Any, loss: Any, tolerance: float) -> pd.DataFrame:
-    runs = pd.DataFrame({"C": np.asarray(C, float), "N": np.asarray(N, float), "loss": np.asarray(loss, float)})
+    columns = {"C": _numbers(C), "N": _numbers(N), "loss": _numbers(loss)}
+    if len({v.shape for v in columns.values()}) > 1:
+        raise InputError("compute, parameters and loss must be as many numbers, one of each a run.")
+    runs = pd.DataFrame(columns)
     if runs.empty or not np.isfinite(runs.to_numpy()).all() or (runs.to_numpy() <= 0).any():
         raise InputError("compute, parameters and loss must be positive and finite numbers, one of each a run.")
     runs = runs.sort_values("C", ignore_index=True)
     new = np.log(runs["C"]).diff().fillna(np.inf) > np.log1p(tolerance)
     return runs.assign(budget=runs.groupby(new.cumsum())["C"].transform(lambda c: np.exp(np.log(c).mean())))
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """One-dimensional floats; none where they are no numbers."""
+    try:
+        return np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError):
+        return np.array([np.nan])
+
+
+def _check(level: float, flops_per: float) -> None:
+    if not 0 < level < 1 or not 0 < flops_per < np.inf:
+        raise InputError(f"level must be in (0, 1) and flops_per above zero, not {level} and {flops_per}.")
 
 
 def _unit(points: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -197,7 +216,7 @@ def _blocks(theta: np.ndarray) -> list[np.ndarray]:
 def _frontier(
     budgets: np.ndarray, log_n: np.ndarray, loss: np.ndarray, log_n_BxG: np.ndarray, loss_BxG: np.ndarray,
     inside: np.ndarray, flops_per: float, source: str, level: float, runs: pd.DataFrame,
-    polynomials: dict[float, np.ndarray], every: bool = False,
+    polynomials: dict[float, np.ndarray], used: np.ndarray | None = None,
 ) -> Frontier:  # fmt: skip
     log_d, log_d_BxG = np.log(budgets / flops_per) - log_n, np.log(budgets / flops_per) - log_n_BxG
     table = pd.DataFrame({"C": budgets})
@@ -205,7 +224,7 @@ def _frontier(
     for name, (value, draws) in columns.items():
         lower, upper = resampling.interval(draws, level) if len(draws) else (np.nan * value, np.nan * value)
         table = table.assign(**{name: np.exp(value), f"{name}_lower": np.exp(lower), f"{name}_upper": np.exp(upper)})
-    used = np.full(len(budgets), True) if every else inside
+    used = inside if used is None else used
     rows = []
     for name, value, draws in (("N ~ C^a", log_n, log_n_BxG), ("D ~ C^b", log_d, log_d_BxG)):
         if used.sum() < 2:

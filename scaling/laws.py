@@ -134,11 +134,15 @@ def custom(
             f"named in bounds ({', '.join(bounds)})."
         )
     parameters = []
+    if unknown := set(start or {}) - set(bounds):
+        raise InputError(f"start names {', '.join(unknown)}; the parameters are {', '.join(bounds)}.")
     for parameter, (lower, upper) in bounds.items():
         if not lower < upper:
             raise InputError(f"the bounds of {parameter} must rise, not {lower} to {upper}.")
-        begin = max(lower, 1e-3 if lower >= 0 else -1e3), min(upper, 1e3)
-        first = (start or {}).get(parameter, begin)
+        low, high = (start or {}).get(parameter, _where(lower, upper))
+        if not lower <= low < high <= upper:
+            raise InputError(f"the start of {parameter} must rise within its bounds, not {low} to {high}.")
+        first = float(low), float(high)
         log = lower >= 0 and first[0] > 0 and first[1] / first[0] > 50
         parameters.append(Parameter(parameter, "1", lower, upper, first, log))
     return Law(
@@ -149,6 +153,15 @@ def custom(
         lambda x, *p: function(*(x[i] for i in inputs), *p),
         "user",
     )
+
+
+def _where(lower: float, upper: float) -> tuple[float, float]:
+    """The bounds where they are finite; else three decades to either side of one, moved to lie within them."""
+    if lower >= 0:
+        low = lower or min(1e-3, upper / 1e3)
+        return low, min(upper, max(1e3, 1e3 * low))
+    low = max(lower, -1e3) if upper > -1e3 else max(lower, 1e3 * upper)
+    return low, min(upper, 1e3)
 
 
 # --- the forms: letters as in their papers; x ** -a is written exp(-a log x), which is faster and has a plain gradient

@@ -80,7 +80,10 @@ def weights_of(data: Observations, weights: Any, loss: Loss) -> np.ndarray:
             raise InputError(f'weights are "replicates", "equal" or one number a point, not {weights!r}.')
         variance = data.variance(loss.log) if weights == "replicates" else None
         return np.ones(len(data)) if variance is None else 1 / variance
-    given = np.asarray(weights, dtype=float)
+    try:
+        given = np.asarray(weights, dtype=float)
+    except (TypeError, ValueError):
+        given = np.empty(0)
     if given.shape != (len(data),) or not np.isfinite(given).all() or (given < 0).any() or not given.any():
         raise InputError(f"weights must be {len(data)} numbers, none negative and not all zero.")
     return given

@@ -134,6 +134,8 @@ def of(x: Any, y: Any, replicate: Any = None, *, name: str = "the curve") -> Obs
         raise InputError(f"{name}: {' and '.join(lengths)} values where the loss has {len(y)}.")
     if problem := _problem(arrays, y):
         raise InputError(f"{name}: {problem}")
+    if replicate is not None and len(np.atleast_1d(replicate)) != len(y):
+        raise InputError(f"{name}: replicate has {len(np.atleast_1d(replicate))} values where the loss has {len(y)}.")
     table = pd.DataFrame({**arrays, "y": y, "replicate": 0 if replicate is None else np.asarray(replicate)})
     keys = list(arrays)
     twice = table.duplicated([*keys, "replicate"])
@@ -188,13 +190,15 @@ def read_csv(
     if isinstance(x, str):
         columns = {"x": x}
     else:
-        columns = dict(x) if isinstance(x, Mapping) else dict(zip(("N", "D"), x, strict=False))
+        if not isinstance(x, Mapping) and len(x) != 2:
+            raise InputError(f"a joint law needs the columns of N and D, not {', '.join(x)}.")
+        columns = dict(x) if isinstance(x, Mapping) else dict(zip(("N", "D"), x, strict=True))
     wanted = [*columns.values(), y, *([replicate] if replicate else [])]
     if missing := [c for c in wanted if c not in table]:
         raise InputError(f"{path} has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}.")
     if table.empty:
         raise InputError(f"{path}: no row is left{' where ' + where if where else ''}.")
-    loss = table[y].to_numpy(dtype=float) if pd.api.types.is_numeric_dtype(table[y]) else table[y]
+    loss = _numbers(table[y], "the loss")
     loss = 1 - loss if complement else loss
     repeat = table[replicate] if replicate else None
     return of({k: table[c] for k, c in columns.items()}, loss, repeat, name=name or Path(path).stem)

@@ -78,11 +78,11 @@ def solve(law: Law, problems: Problems, *, log: bool, absolute: bool = False) ->
     begins that leads to the absolute loss.
     """
     with jax.enable_x64(True):
-        solution = _in_chunks(law, problems, log)
+        solution = first = _in_chunks(law, problems, log)
         for corner in CORNERS if absolute else ():
             smaller = problems._replace(delta_P=problems.delta_P * corner, start_Pxp=solution.parameters_Pxp)
             solution = _in_chunks(law, smaller, log)
-    return solution
+    return solution._replace(gram_Pxpxp=first.gram_Pxpxp)  # that of the smallest corner says which points are met
 
 
 def project(law: Law, problems: Problems) -> Solution:
@@ -188,6 +188,7 @@ def _minimise(
 ) -> tuple[Any, Any, Any, Any]:  # fmt: skip
     """One problem: bounded Levenberg-Marquardt until nothing is gained three times in a row."""
     weight = weight / weight.sum()
+    y = jnp.where(weight > 0, y, 1.0)
     logs = tuple(p.log for p in law.parameters[len(law.linear) if projected else 0 :])
 
     def residual(u: Any) -> Any:
@@ -195,7 +196,8 @@ def _minimise(
         if projected:
             theta = [*_amplitudes(law, x, y, weight, jnp.stack(theta)), *theta]
         f = law.function(x, *theta)
-        return jnp.log(jnp.maximum(f, 1e-300)) - jnp.log(y) if log else f - y
+        r = jnp.log(jnp.maximum(f, 1e-300)) - jnp.log(y) if log else f - y
+        return jnp.where(weight > 0, r, 0.0)  # 0 x NaN is NaN
 
     def at(u: Any) -> tuple[Any, Any, Any, Any]:
         r, push = jax.linearize(residual, u)
