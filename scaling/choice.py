@@ -24,6 +24,8 @@ from scaling.observations import Observations
 
 SURE = 2.6  # standard errors beyond which a difference is no noise: 99% two-sided
 NOTHING = 0.01  # share of the smallest loss that a prediction below it counts as: errors stay finite
+TIE = 1e-3  # relative difference of backtest errors that decides nothing: the law of fewer parameters is taken
+FEWEST_RESAMPLES = 50  # for the coverage of a cut
 WORKERS = min(8, os.cpu_count() or 1)  # laws compile and solve side by side
 FEWEST = 5  # points that a backtest needs
 
@@ -107,13 +109,13 @@ class Choice:
         points = {k: np.atleast_1d(v) for k, v in laws.as_inputs(self.data.inputs, x).items()}
         rows = self.best.predict(points)
         draws = self.draw(points)
-        if noise:
+        if noise and len(draws):
             draws = draws * np.exp(self.best._noise(points, len(draws)))
-        lower, upper = resampling.interval(draws, self.level)
+        lower, upper = resampling.interval(draws, self.level) if len(draws) else (np.nan, np.nan)
         far = [points[k] > 1.0001 * self.reach[k] * self.data.x[k].max() for k in self.data.inputs]
         return rows.assign(
-            lower=np.minimum(lower, rows["loss"]),
-            upper=np.maximum(upper, rows["loss"]),
+            lower=np.where(len(draws), np.minimum(lower, rows["loss"]), np.nan),
+            upper=np.where(len(draws), np.maximum(upper, rows["loss"]), np.nan),
             beyond=np.any(far, axis=0),
         )
 
@@ -128,8 +130,6 @@ class Choice:
         """The law of each resample [B], the same whatever is asked."""
         used = self.backtest[self.backtest["weight"] > 0]
         count = min(len(self.fits[name].draws_Bxp) for name in used["law"])
-        if not count:
-            raise InputError("the laws were fitted without resamples; choose_law(..., n_resamples=500) makes them.")
         rng = np.random.default_rng(2)
         return rng.choice(used["law"].to_numpy(), size=count, p=(used["weight"] / used["weight"].sum()).to_numpy())
 
@@ -181,15 +181,17 @@ def choose_law(
     }
     able = [law for law in tested if law.name not in notes]
 
+    per_cut = max(n_resamples // 4, min(n_resamples, FEWEST_RESAMPLES))
+
     def tries(law: Law) -> tuple[pd.DataFrame, Fit | None]:
-        errors = _errors(data, law, masks, settings | {"n_resamples": n_resamples // 4})
+        errors = _errors(data, law, masks, settings | {"n_resamples": per_cut})
         repeats = law.last_only and len(data.inputs) > 1  # the baseline of a joint law is no law
         return errors, None if repeats else fit.fit_law(data, law, **settings)
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         tried = list(pool.map(tries, able))
     table = pd.concat([errors for errors, _ in tried], ignore_index=True)
-    backtest = _scores(table, [law.name for law in tested], notes, len(data.inputs) > 1)
+    backtest = _scores(table, tested, notes, len(data.inputs) > 1)
     fits = {law.name: found for law, (_, found) in zip(able, tried, strict=True) if found is not None}
     reach = {k: max(v.max() / v[mask > 0].max() for mask in masks) for k, v in data.x.items()}
     return Choice(data, shape_of(data), backtest, table, fits, reach, level)
@@ -277,12 +279,13 @@ def _nearest(known: Observations, held: Observations) -> pd.DataFrame:
     return pd.DataFrame({"loss": known.y[last], "lower": np.nan, "upper": np.nan})
 
 
-def _scores(errors: pd.DataFrame, names: Sequence[str], notes: dict[str, str], joint: bool) -> pd.DataFrame:
+def _scores(errors: pd.DataFrame, tested: Sequence[Law], notes: dict[str, str], joint: bool) -> pd.DataFrame:
     """One row a law: its scores, its weight in predictions, and which is chosen.
 
     Weights are the likelihood of the held-back points under normal log errors of unknown size, rmse^-m for m points
     (the posterior of a law under equal odds); cuts overlap, so m is the number of distinct points held back.
     """
+    names, counts = [law.name for law in tested], {law.name: len(law.parameters) for law in tested}
     groups = errors.assign(square=errors["error"] ** 2, relative=np.expm1(errors["error"]).abs()).groupby("law")
     table = pd.DataFrame({
         "rmse": np.sqrt(groups["square"].mean()),
@@ -296,9 +299,10 @@ def _scores(errors: pd.DataFrame, names: Sequence[str], notes: dict[str, str], j
     eligible = table["rmse"]
     if joint:  # its baseline repeats neighbours: it predicts nothing beyond them
         weight[last], eligible = 0.0, eligible.drop(last)
+    best = eligible.index[eligible <= (1 + TIE) * eligible.min() + 1e-9]
     return table.assign(
         skill=1 - table["rmse"] / max(table.loc[last, "rmse"], 1e-12),
         weight=(weight / weight.sum()).fillna(0.0),
-        chosen=table.index == eligible.idxmin(),
+        chosen=table.index == min(best, key=counts.__getitem__),
         note=[notes.get(name, "") for name in names],
     ).rename_axis("law").reset_index()  # fmt: skip

@@ -27,10 +27,10 @@ FEWEST_RUNS = {2: 4, 3: 5}  # runs that a budget needs, by the degree of its pol
 class Frontier:
     """Optimal N and D for each budget, and the exponents with which they grow.
 
-    `table` has one row a budget: C, N, D, loss, each with `_lower` and `_upper`, and `inside` (the optimum lies within
-    what was measured; one at an edge is a bound and is left out of the exponents). `exponents` has the rows
-    "N ~ C^a" and "D ~ C^b": estimate, lower, upper (NaN for fewer than two budgets inside). `draws_BxG` are draws of
-    log N*. `source` says whether it comes from "isoFLOP" polynomials or from a law, by name.
+    `table` has one row a budget: C, N, D, loss, each with `_lower` and `_upper`, `inside` (the optimum lies within what
+    was measured) and `used` (it counts towards the exponents; one at the end of the search is only a bound).
+    `exponents` has the rows "N ~ C^a" and "D ~ C^b": estimate, lower, upper (NaN for fewer than two budgets used).
+    `draws_BxG` are draws of log N*. `source` says whether it comes from "isoFLOP" polynomials or from a law, by name.
     """
 
     table: pd.DataFrame
@@ -145,7 +145,7 @@ def collapse(fitted: Fit) -> tuple[pd.DataFrame, float]:
     """Learning curves of all sizes on common axes, and the share of their variance that one curve then explains.
 
     Under L = E + A N^-alpha + B D^-beta all curves fall on y = A + B x^-beta with y = (L - E) N^alpha and
-    x = D / N^(alpha / beta). Columns: N, D, x, y, curve (the law's y). The share is 1 - var(log y - log curve) /
+    x = D / N^(alpha / beta). Columns: N, D, x, y, curve (the law's y). The share is 1 - mean((log y - log curve)^2) /
     var(log y) over points above the floor E.
 
     Raises:
@@ -161,7 +161,7 @@ def collapse(fitted: Fit) -> tuple[pd.DataFrame, float]:
     y = (fitted.data.y - values["E"]) * n ** values["alpha"]
     curve = values["A"] + values["B"] * x ** -values["beta"]
     ok = y > 0
-    left = np.var(np.log(y[ok]) - np.log(curve[ok])) / np.var(np.log(y[ok]))
+    left = np.mean((np.log(y[ok]) - np.log(curve[ok])) ** 2) / np.var(np.log(y[ok]))
     return pd.DataFrame({"N": n, "D": d, "x": x, "y": y, "curve": curve}), float(1 - left)
 
 
@@ -173,8 +173,12 @@ def _runs(C: Any, N: Any, loss: Any, tolerance: float) -> pd.DataFrame:
     if runs.empty or not np.isfinite(runs.to_numpy()).all() or (runs.to_numpy() <= 0).any():
         raise InputError("compute, parameters and loss must be positive and finite numbers, one of each a run.")
     runs = runs.sort_values("C", ignore_index=True)
-    new = np.log(runs["C"]).diff().fillna(np.inf) > np.log1p(tolerance)
-    return runs.assign(budget=runs.groupby(new.cumsum())["C"].transform(lambda c: np.exp(np.log(c).mean())))
+    number, first = np.zeros(len(runs), dtype=int), runs["C"].iloc[0]
+    for i, c in enumerate(runs["C"]):  # against a budget's first run: neighbours alone would chain all into one
+        new = c > first * (1 + tolerance)
+        first = c if new else first
+        number[i] = number[max(i - 1, 0)] + new
+    return runs.assign(budget=runs.groupby(number)["C"].transform(lambda c: np.exp(np.log(c).mean())))
 
 
 def _numbers(values: Any) -> np.ndarray:
@@ -235,4 +239,4 @@ def _frontier(
         limits = resampling.interval(slopes, level) if len(slopes) else (np.nan, np.nan)
         rows.append((name, value[used] @ x / (x @ x), *limits))
     exponents = pd.DataFrame(rows, columns=["exponent", "estimate", "lower", "upper"])
-    return Frontier(table.assign(inside=inside), exponents, log_n_BxG, source, level, runs, polynomials)
+    return Frontier(table.assign(inside=inside, used=used), exponents, log_n_BxG, source, level, runs, polynomials)

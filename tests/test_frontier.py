@@ -1,5 +1,7 @@
 """Compute-optimal frontiers against closed forms, scalar minimisation and planted parabolas."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -276,3 +278,20 @@ def test_an_optimum_at_the_edge_of_the_search_is_left_out_of_the_exponents():
 def test_other_bad_arguments_get_one_sentence(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_budgets_do_not_chain():
+    c = 1e18 * 1.04 ** np.arange(24)  # each within the tolerance of the next, the last 2.5 times the first
+    n = np.tile([1e8, 2e8, 4e8, 8e8], 6)
+    front = frontier.isoflop(c, n, 2 + (np.log(n) - np.log(3e8)) ** 2, n_resamples=20, tolerance=0.15)
+    groups = front.runs.groupby("budget")["C"]
+    assert (groups.max() <= 1.15 * groups.min()).all()
+
+
+def test_a_law_off_by_a_factor_explains_no_collapse():
+    grid = {"N": np.repeat([1e6, 1e7, 1e8], 4), "D": np.tile([1e7, 1e8, 1e9, 1e10], 3)}
+    y = 1.5 + 400 * grid["N"] ** -0.35 + 900 * grid["D"] ** -0.35
+    fitted = fit.fit_law(fit.of(grid, y), "hoffmann", n_resamples=0)
+    off = dataclasses.replace(fitted, theta=fitted.theta * np.array([1, 3, 3, 1, 1]))
+    assert frontier.collapse(fitted)[1] > 0.999
+    assert frontier.collapse(off)[1] < 0.9

@@ -12,7 +12,9 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 def test_the_library_examples_run(tmp_path):
     examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    log = [f"{x},{seed},{0.1 + 2 * x**-0.5 + 0.001 * seed}" for x in (100, 200, 400, 800, 1600, 3200) for seed in (0, 1)]
+    log = [
+        f"{x},{seed},{0.1 + 2 * x**-0.5 + 0.001 * seed}" for x in (100, 200, 400, 800, 1600, 3200) for seed in (0, 1)
+    ]
     (tmp_path / "runs.csv").write_text("\n".join(["examples,seed,error", *log]))
     command = [sys.executable, "-c", "\n".join(examples)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
