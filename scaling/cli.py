@@ -75,11 +75,14 @@ def run(
 @app.command("figures")
 def redraw(
     folder: Annotated[Path, typer.Argument(help="Folder with the figures' tables.")] = Path("figures"),
+    check: Annotated[bool, typer.Option("--check", help="Only say which figures do not show their tables.")] = False,
 ) -> None:
     """Redraw every figure from its stored table; trains nothing."""
     import studies
 
-    for path in studies.redraw(folder):
+    if check and (wrong := studies.check(folder)):
+        raise InputError(" ".join(wrong))
+    for path in [] if check else studies.redraw(folder):
         print(path)
 
 

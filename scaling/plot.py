@@ -42,6 +42,7 @@ OLDER_DASHES = ((0, (5, 1.6)), (0, (1.2, 1.3)), (0, (5, 1.4, 1.2, 1.4)), (0, (2.
 OLDER_MARKERS = "s^DvPX<*>"  # more than dashes or colours, so that the three together do not come round soon
 FIXED: dict[Any, Any] = {"svg.hashsalt": "scaling", "svg.fonttype": "path", "pdf.fonttype": 42, "ps.fonttype": 42}
 METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+SOURCE = {"pdf": "Keywords", "svg": "Source", "png": "Source"}  # where the digest of a figure's tables is kept
 
 
 @contextmanager
@@ -149,10 +150,11 @@ def schematic(curves: LearningCurves, ax: Axes, which: Sequence[str] | None = No
     _label_ends(ax, ends, {name: looks(curves)[label]["color"] for label, name in named.items()})
 
 
-def save(fig: Figure, stem: str | Path, formats: Sequence[str] = ("pdf", "svg", "png")) -> list[Path]:
+def save(fig: Figure, stem: str | Path, formats: Sequence[str] = ("pdf", "svg", "png"), source: str = "") -> list[Path]:
     """Writes `stem.pdf`, `stem.svg` and `stem.png` (300 dpi) and returns their paths.
 
     The same figure drawn again with the same Matplotlib gives the same bytes: no dates, fixed names inside SVG.
+    `source` is kept inside the files: the digest of the tables that the figure shows (`figures.digest`).
     Each file is written aside and renamed. Raises InputError for a format other than pdf, svg and png.
     """
     if unknown := set(formats) - set(METADATA):
@@ -160,8 +162,9 @@ def save(fig: Figure, stem: str | Path, formats: Sequence[str] = ("pdf", "svg", 
     paths = [Path(f"{stem}.{kind}") for kind in formats]
     for path, kind in zip(paths, formats, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = METADATA[kind] | ({SOURCE[kind]: source} if source else {})
         with mpl.rc_context(FIXED):
-            results.write_aside(path, partial(fig.savefig, format=kind, dpi=300, metadata=METADATA[kind]))
+            results.write_aside(path, partial(fig.savefig, format=kind, dpi=300, metadata=metadata))
     return paths
 
 

@@ -1,15 +1,16 @@
 """The studies: one runnable module for each question, importable and known to the command `scaling`.
 
 A study module has `study(scale)`, the `Study` it trains; `run(out, scale)`, which trains it and gives `Results`;
-`draw(folder)`, which draws its figures from the tables stored there; and `main(out, figures, scale, halving=…)`, all
-of it.
-`scale` is "quick" (within a minute), "demo" (a few minutes) or "full" (what the committed figures show).
+`TABLES`, the names of the tables that it stores; `draw(folder)`, which draws its figures from the tables stored there;
+and `main(out, figures, scale, halving=…)`, all of it. `scale` is "quick" (within a minute), "demo" (a few minutes) or
+"full" (what the committed figures show).
 """
 
 import importlib
 from pathlib import Path
 from typing import Any
 
+from scaling import figures
 from scaling.errors import InputError
 
 NAMES = ("performance-vs-data",)
@@ -38,7 +39,22 @@ def redraw(folder: Path) -> list[Path]:
     Raises:
         InputError: there is no study's table.
     """
-    found = [name for name in NAMES if (folder / f"{load(name).TABLE}.csv").is_file()]
+    return [path for name in _stored(folder) for path in load(name).draw(folder)]
+
+
+def check(folder: Path) -> list[str]:
+    """What is wrong with the figures in `folder`: not drawn from their tables, or no longer like them.
+
+    Raises:
+        InputError: there is no study's table.
+    """
+    modules = [load(name) for name in _stored(folder)]
+    return [said for module in modules for said in figures.differences(folder, module.TABLES, module.draw)]
+
+
+def _stored(folder: Path) -> list[str]:
+    """The studies whose tables are in a folder."""
+    found = [name for name in NAMES if all((folder / f"{table}.csv").is_file() for table in load(name).TABLES)]
     if not found:
         raise InputError(f"{folder} holds no study's table; give the folder of figures that `scaling run` wrote.")
-    return [path for name in found for path in load(name).draw(folder)]
+    return found

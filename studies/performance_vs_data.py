@@ -22,12 +22,15 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import pyplot as plt
+
 from scaling import cli, curves, figures, learners, plot, tasks
 from scaling.results import Results
 from scaling.study import Learner, Study
 
 NAME = "performance-vs-data"
 TABLE = "performance_vs_data"
+TABLES = (TABLE,)
 MARGIN = 0.01  # of a plateau: one point of error a decade of data
 SIZES = {
     "full": (200, 1_000, 5_000, 20_000, 60_000, 200_000, 531_012),
@@ -84,20 +87,23 @@ def draw(folder: Path) -> list[Path]:
     main_labels = [label for label in found.labels if label not in ("nearest neighbours", "extra trees")]
     others = [label for label in found.labels if label not in main_labels]
     panels = [main_labels] + ([[*others, *found.networks]] if others else [])
-    paths = []
+    paths, source = [], figures.digest(folder / TABLE)
     with plot.style(plot.DOUBLE):
         fig, axes = plot.panels(len(panels))
         for ax, labels in zip(axes, panels, strict=True):
             plot.performance_vs_data(found.subset(labels), ax)
-        paths += plot.save(fig, folder / TABLE)
+        paths += plot.save(fig, folder / TABLE, source=source)
+        plt.close(fig)
     with plot.style(plot.SINGLE):
         fig, (ax,) = plot.panels(1)
         plot.performance_vs_data(found.subset(main_labels), ax, higher_is_better=True)
-        paths += plot.save(fig, folder / f"{TABLE}_accuracy")
+        paths += plot.save(fig, folder / f"{TABLE}_accuracy", source=source)
+        plt.close(fig)
     with plot.style(plot.SINGLE):
         fig, (ax,) = plot.panels(1)
         plot.schematic(found, ax, ["logistic regression", *found.networks])
-        paths += plot.save(fig, folder / f"{TABLE}_schematic")
+        paths += plot.save(fig, folder / f"{TABLE}_schematic", source=source)
+        plt.close(fig)
     return paths
 
 

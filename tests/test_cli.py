@@ -1,6 +1,7 @@
 """The command and the study scripts: bad input is one sentence and exit code 2; figures redraw without training."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from test_study import tiny_study
 
 import scaling
@@ -92,6 +95,31 @@ def test_redrawing_gives_the_same_bytes_and_loads_no_jax(toy, tmp_path):
     )
     assert done.stdout.split() == ["False", "False"], done.stderr
     assert {path: path.read_bytes() for path in paths} == before
+
+
+def test_a_check_tells_figures_that_do_not_show_their_table(toy, tmp_path):
+    folder = tmp_path / "figures"
+    shutil.copytree(toy[0], folder)
+    assert studies.check(folder) == []
+    cli.app(["figures", str(folder), "--check"], standalone_mode=False)
+    picture, table = folder / "performance_vs_data.png", folder / "performance_vs_data.csv"
+    right = picture.read_bytes()
+    with Image.open(picture) as image:
+        info, turned = PngInfo(), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        info.add_text("Source", image.info["Source"])
+        turned.save(picture, pnginfo=info)
+    assert ["no longer looks" in said for said in studies.check(folder)] == [True]
+    picture.write_bytes(right)
+    table.write_text(table.read_text().replace("0.", "0.0", 1))
+    assert all("was not drawn from its table" in said for said in studies.check(folder))
+    with pytest.raises(errors.InputError, match="redraw it"):
+        cli.app(["figures", str(folder), "--check"], standalone_mode=False)
+    picture.unlink()
+    assert any("is missing" in said for said in studies.check(folder))
+
+
+def test_the_committed_figures_show_their_tables():
+    assert studies.check(ROOT / "figures") == []
 
 
 def test_every_study_has_what_the_command_calls():

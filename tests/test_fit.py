@@ -489,7 +489,7 @@ def test_translation_curves_are_predicted_as_well_as_published(law, published):
     assert np.mean(errors) == pytest.approx(published, rel=0.12)
 
 
-# --- not yet -------------------------------------------------------------------------------------------------------
+# --- at the edges --------------------------------------------------------------------------------------------------
 
 
 def test_no_freedom_is_no_certainty():

@@ -355,7 +355,7 @@ def test_one_replicate_somewhere_means_no_resampling_of_replicates():
     assert data.variance() is None
 
 
-# --- not yet -------------------------------------------------------------------------------------------------------
+# --- at the edges --------------------------------------------------------------------------------------------------
 
 
 def test_replicates_of_another_length_get_one_sentence():
