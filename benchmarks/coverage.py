@@ -89,7 +89,7 @@ def rows(curves: int, seed: int) -> list[dict[str, Any]]:
     kinds = {
         "replicates": covered(curves, seed),
         "no replicates": covered(curves, seed + 1, replicated=False),
-        "law chosen by backtest": covered(max(curves // 5, 20), seed + 2, chosen=True, n_resamples=200),
+        "law chosen by backtest": covered(max(curves // 20, 10), seed + 2, chosen=True, n_resamples=200),
     }
     found = []
     for kind, held in kinds.items():

@@ -36,16 +36,20 @@ class Shape:
 
     `monotone`: no larger size is worse than a smaller one. `convex`: no point lies above the chord of its
     neighbours (in x, not its logarithm). `peaking`: it rises and then falls again, as in double descent.
-    `improving`: the largest size is better than half of it (or than the size before).
+    `improving`: the largest size is better than half of it (or than the size before). `rising`: the largest size is
+    worse than the smallest.
     """
 
     monotone: bool
     convex: bool
     peaking: bool
     improving: bool
+    rising: bool = False
 
     def sentences(self, name: str) -> list[str]:
         """The shape in plain English, only what is out of the ordinary."""
+        if self.rising:
+            return [f"{name} rises with size: a law needs a loss, which falls. If it is an accuracy, fit 1 - accuracy."]
         found = []
         if self.peaking:
             found.append(f"{name} peaks: the loss rises and falls again, which no monotone law describes.")
@@ -241,7 +245,7 @@ def shape_of(data: Observations) -> Shape:
         convex &= bool(above <= SURE * noise + 1e-12 * y.max())
     before = np.flatnonzero(x <= x[-1] / 2)
     improving = bool(len(y) > 1 and falls[before[-1] if before.size else -2, -1])
-    return Shape(not rises.any(), convex, peaking, improving)
+    return Shape(not rises.any(), convex, peaking, improving, bool(len(y) > 1 and rises[0, -1]))
 
 
 def _candidates(data: Observations, candidates: Iterable[str | Law] | None) -> list[Law]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaling import bootstrap, cache, laws, multistart, objective, resampling, solver
+from scaling import bootstrap, cache, laws, multistart, objective, resampling, solver, words
 from scaling.errors import InputError
 from scaling.laws import Law
 from scaling.objective import Loss
@@ -100,7 +100,8 @@ class Fit:
         if not self.converged:
             found.append(f"the fit of {self.law.name} did not converge.")
         if self.on_bound:
-            found.append(f"{', '.join(self.on_bound)} of {self.law.name} lies on its bound.")
+            lie = "lie on their bounds" if len(self.on_bound) > 1 else "lies on its bound"
+            found.append(f"{words.join(self.on_bound)} of {self.law.name} {lie}.")
         if self.condition > ILL_CONDITIONED:
             found.append(f"the parameters of {self.law.name} are hardly identified (condition {self.condition:.0e}).")
         if not len(self.draws_Bxp) and bootstrap.freedom_of(self) < 1:

@@ -150,6 +150,11 @@ def test_shape(y, shape):
     assert (found.monotone, found.convex, found.peaking, found.improving) == shape
 
 
+def test_an_accuracy_given_for_a_loss_is_noticed():
+    found = choice.choose_law(fit.of(SIZES, 1 - power(SIZES)), ["power", "pow3"], n_resamples=0)
+    assert any("If it is an accuracy, fit 1 - accuracy" in text for text in found.warnings())
+
+
 def test_noise_makes_no_shape():
     wiggly = power(SIZES) * np.exp(0.05 * np.random.default_rng(1).standard_normal(9))
     assert choice.shape_of(replicated(wiggly, 0.2)).monotone
