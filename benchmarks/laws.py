@@ -13,9 +13,12 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # SciPy's products are tiny: threads would only slow its loop
 
 import coverage
 import numpy as np
@@ -128,7 +131,7 @@ def porian(data: Path) -> list[Row]:
     """Exponent of compute-optimal N against FLOPs, by variant, on RefinedWeb."""
     pairs = pd.read_csv(data / "porian_compute_optimal.csv").query("dataset == 'rw'")
     rows = []
-    for names, runs in pairs.groupby(["param_count", "warmup", "decay", "hparams"], sort=False):
+    for names, runs in pairs.dropna(subset=["n"]).groupby(["param_count", "warmup", "decay", "hparams"], sort=False):
         slope = np.polyfit(np.log(runs["flops"]), np.log(runs["n"]), 1)[0]
         reference = float(runs["ref_n_exponent"].iloc[0])
         near = abs(slope - reference) < 0.01

@@ -2,11 +2,9 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import flax.linen as nn
@@ -267,32 +265,31 @@ def test_the_manifest_says_how_the_results_came_about(finished):
 
 
 SCRIPT = """
-import sys; sys.path.insert(0, {tests!r})
+import os, sys; sys.path.insert(0, {tests!r})
 from test_study import tiny_study
 import scaling
-from scaling import cli, learners
-net = learners.mlp((16,), learning_rate=(1e-2, 3e-2), min_steps=16000, max_steps=16000, batch_size=64, evaluations=4)
+from scaling import cli, learners, results
+write = results.Store.write_chunk
+def stop_after(store, number, rows):
+    write(store, number, rows)
+    if len(store.finished()) == {chunks}:
+        os.kill(os.getpid(), {signal})  # at a sure moment, however busy the machine
+results.Store.write_chunk = stop_after
+net = learners.mlp((16,), learning_rate=(1e-2, 3e-2), min_steps=4000, max_steps=4000, batch_size=64, evaluations=4)
 study = tiny_study(learners=(net,), train_sizes=(80, 120, 160, 200, 300, 400), replicates=4)
 cli.guard(lambda: scaling.run(study, {out!r}, progress=False))
 """
 
 
-def _started(out: Path) -> subprocess.Popen:
-    script = SCRIPT.format(tests=str(Path(__file__).parent), out=str(out))
+def _started(out: Path, chunks: int = 0, number: int = 0) -> subprocess.Popen:
+    """A run of its own that gets a signal of this number once so many chunks are finished."""
+    script = SCRIPT.format(tests=str(Path(__file__).parent), out=str(out), chunks=chunks, signal=number)
     return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
-
-
-def _wait_for_chunks(process: subprocess.Popen, out: Path, count: int) -> None:
-    while len(list((out / "chunks").glob("*.parquet"))) < count:
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.02)
 
 
 def test_killed_and_started_again_gives_the_same_table(tmp_path):
     whole = _started(tmp_path / "whole")
-    killed = _started(tmp_path / "killed")
-    _wait_for_chunks(killed, tmp_path / "killed", 2)
-    os.kill(killed.pid, signal.SIGKILL)
+    killed = _started(tmp_path / "killed", 2, int(signal.SIGKILL))
     killed.wait()
     killed.communicate()
     assert not (tmp_path / "killed" / "table.parquet").exists()
@@ -304,9 +301,7 @@ def test_killed_and_started_again_gives_the_same_table(tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_so(tmp_path):
-    process = _started(tmp_path / "out")
-    _wait_for_chunks(process, tmp_path / "out", 1)
-    process.send_signal(signal.SIGINT)
+    process = _started(tmp_path / "out", 1, int(signal.SIGINT))
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.strip() == "Stopped; what is finished is kept, and the same command goes on from there."
