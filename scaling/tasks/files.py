@@ -1,0 +1,212 @@
+"""Files of real data sets: where they are looked for, from where they are fetched, and what is kept once decoded.
+
+Takes a `Source`, which says how a data set's files are called and where they come from; gives their `Contents`. They
+are looked for in a folder that the user names (an argument, or the environment variable SCALING_DATA), in the places
+where packages put them, and among what was fetched before; else they are fetched from the official addresses. What is
+slow to decode is kept in the user's cache directory. What was decoded is known by its checksum, wherever it came from.
+"""
+
+import contextlib
+import dataclasses
+import gzip
+import hashlib
+import http.client
+import lzma
+import os
+import re
+import tarfile
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scaling import errors
+
+Arrays = dict[str, np.ndarray]
+DAMAGED = (OSError, EOFError, ValueError, KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """How the files of a data set are called, and where they come from.
+
+    Attributes:
+        name: of its folder, in a folder of data and in the cache.
+        title: what messages call it.
+        pattern: a regular expression for the whole path of a file within its folder or archive; archives may put
+            `package/data/` before it, and any file may be gzipped.
+        count: how many files there are.
+        advice: how to get it, the end of a sentence.
+        places: folders where packages put the files.
+        package: npm's name of a package that holds them.
+        archives: patterns of the names of archives that hold them.
+        urls: for each file or archive to be fetched, its addresses in the order in which they are tried.
+    """
+
+    name: str
+    title: str
+    pattern: str
+    count: int
+    advice: str
+    places: tuple[str, ...] = ()
+    package: str | None = None
+    archives: tuple[str, ...] = ()
+    urls: tuple[tuple[str, ...], ...] = ()
+
+
+class Contents(NamedTuple):
+    """The files of a data set by their names, without any .gz, and the folder where they were found."""
+
+    files: dict[str, bytes]
+    where: Path
+
+
+def contents(source: Source, folder: str | Path | None = None, fetch: bool = True) -> Contents:
+    """The files of a data set, from the first place that has them all; from `folder` or not at all, if it is given.
+
+    Raises InputError if no place has them and they cannot be fetched, if one cannot be read, or if the folder that
+    the user names does not exist.
+    """
+    reason = "was not found"
+    for root in _roots(source, folder):
+        for home in _homes(source, root):
+            found = {name: data for container in home for name, data in _matching(source, container)}
+            if len(found) >= source.count:
+                return Contents(found, root)
+            if found:
+                reason = f"is not complete ({root} has {len(found):,} of {source.count:,} files)"
+    if fetch and folder is None and source.urls:
+        failure = _fetch(source)
+        if failure is None:
+            return contents(source, cache_folder() / source.name, fetch=False)
+        reason += f" and could not be fetched ({failure})"
+    raise errors.InputError(f"{source.title} {reason}; {source.advice}.")
+
+
+def verify(source: Source, arrays: Arrays, expected: str, where: Path) -> Arrays:
+    """The arrays, found to be the published ones; raises InputError if they are not."""
+    if checksum(arrays) != expected:
+        raise errors.InputError(
+            f"The files in {where} are not those of {source.title}, or are damaged: the checksum of what they hold "
+            f"differs; {source.advice}."
+        )
+    return arrays
+
+
+def checksum(arrays: Arrays) -> str:
+    """32 hex digits of the names, types, shapes and values of some arrays; the byte order of the machine is none."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name], arrays[name].dtype.newbyteorder("<"))
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def kept(name: str, decode: Callable[[], Arrays], expected: str | None = None) -> Arrays:
+    """What `decode` gives, or what it gave before under this name; of the expected checksum, if one is given."""
+    path = cache_folder() / f"{name}.npz"
+    arrays = _stored(path)
+    if arrays is None or expected not in (None, checksum(arrays)):
+        arrays = decode()
+        _store(path, arrays)
+    return arrays
+
+
+def _stored(path: Path) -> Arrays | None:
+    """The arrays that `_store` wrote, or None if there are none or they are damaged (NumPy's files hold checksums)."""
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            return {name: stored[name] for name in stored.files}
+    except DAMAGED:
+        return None
+
+
+def _store(path: Path, arrays: Arrays) -> None:
+    """Writes arrays aside and renames them; a cache that cannot be written is no reason to fail."""
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(aside, **arrays)  # type: ignore[arg-type]
+        aside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def cache_folder() -> Path:
+    """Where fetched and decoded data are kept."""
+    from scaling import cache  # imports JAX, without which tasks can otherwise be made
+
+    return cache.folder() / "data"
+
+
+def _roots(source: Source, folder: str | Path | None) -> list[Path]:
+    """The folders to look in: the one given, else the user's, the well-known ones and the cache."""
+    named = folder if folder is not None else os.environ.get("SCALING_DATA")
+    if named and not Path(named).expanduser().is_dir():
+        raise errors.InputError(f"There is no folder {named}, where {source.title} was to be looked for.")
+    roots = [Path(named).expanduser()] if named else []
+    return roots if folder is not None else [*roots, *map(Path, source.places), cache_folder() / source.name]
+
+
+def _homes(source: Source, root: Path) -> Iterator[Sequence[Path]]:
+    """Where a folder may hold a data set: each one folder, or archives that hold it together."""
+    for base in filter(Path.is_dir, (root / source.name, root)):
+        yield [base]
+        if archives := sorted(path for pattern in source.archives for path in base.glob(pattern)):
+            yield archives
+    if source.package and (installed := root / "node_modules" / source.package / "data").is_dir():
+        yield [installed]
+
+
+def _matching(source: Source, container: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of a data set's files in a folder or an archive."""
+    pattern = re.compile(rf"({source.pattern})(\.gz)?")
+    try:
+        for name, read in _members(container):
+            if match := pattern.fullmatch(name):
+                yield match[1], gzip.decompress(read()) if match[match.re.groups] else read()
+    except DAMAGED as error:
+        raise errors.InputError(f"{container} cannot be read; {source.advice}.") from error
+
+
+def _members(container: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Paths of the files in a folder, down to its subfolders, or in an archive, and what reads them."""
+    if container.is_file():
+        with tarfile.open(container) as archive:
+            for member in archive:
+                if file := archive.extractfile(member):
+                    yield member.name.removeprefix("package/data/"), file.read
+    else:
+        for path in (*container.glob("*"), *container.glob("*/*")):
+            if path.is_file():
+                yield path.relative_to(container).as_posix(), path.read_bytes
+
+
+def _fetch(source: Source) -> str | None:
+    """Fetches what is not in the cache yet; why it could not, or None."""
+    for addresses in source.urls:
+        path = cache_folder() / source.name / addresses[0].rsplit("/", 1)[-1]
+        failures = [] if path.exists() else [f"{address}: {failure}" for address, failure in _tried(addresses, path)]
+        if not path.exists():
+            return failures[0]
+    return None
+
+
+def _tried(addresses: Sequence[str], path: Path) -> Iterator[tuple[str, str]]:
+    """Fetches a file from the first address that answers; the addresses before it and what was wrong with them."""
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    for address in addresses:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                aside.write_bytes(answer.read())
+            aside.replace(path)
+            return
+        except (OSError, http.client.HTTPException) as error:
+            yield address, str(getattr(error, "reason", error))

@@ -1,0 +1,154 @@
+"""Flights: whether one of three million flights of 2001 came more than a quarter of an hour late.
+
+Flights within the United States from January to June 2001, a sample of the on-time statistics of the Bureau of
+Transportation Statistics as the collection vega-datasets keeps it (`flights-3m.parquet`). One in five is late. Origin
+and destination are categories of many values and the signal is weak, as in predicting clicks; it is judged by the area
+under the ROC curve.
+
+The hour is when a flight did leave, as its minutes show (two thirds of those that left at 2 were late), so that it
+tells a part of the delay. Flights of one day share their weather: on a random split a learner that takes in month and
+day can remember how each day went. `split="months"` asks about days to come, and leaves month and day out.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from scaling import errors
+from scaling.tasks import files, splits
+from scaling.tasks.files import Arrays, Source
+from scaling.tasks.splits import Split
+from scaling.tasks.task import Task
+
+_FILE = "flights-3m.parquet"
+SOURCE = Source(
+    name="flights",
+    title="The table of flights",
+    pattern=r"flights-3m\.parquet",
+    count=1,
+    advice="run `npm pack vega-datasets@3.2.1` in a folder, or put data/flights-3m.parquet of "
+    "github.com/vega/vega-datasets there, and name it (folder= or SCALING_DATA)",
+    package="vega-datasets",
+    archives=("vega-datasets-*.tgz",),
+    urls=(
+        (
+            f"https://raw.githubusercontent.com/vega/vega-datasets/v3.2.1/data/{_FILE}",
+            f"https://vega.github.io/vega-datasets/data/{_FILE}",
+        ),
+    ),
+)
+_CHECKSUM = "96fc0235e68aa514178ee4f2c37c843d"
+_SPLITS = ("random", "months")
+AIRPORTS = 128  # the busiest of 229, which 97.5% of all flights leave and as many reach
+LATE = 15  # minutes
+# Sixteen quantiles, in miles.
+DISTANCES = (162, 215, 257, 309, 349, 406, 475, 569, 643, 745, 867, 980, 1120, 1437, 1825, 2300)
+_VALIDATION, _TEST = 25_000, 50_000
+_MAY_25, _JUNE, _JULY = (np.datetime64(day, "D") for day in ("2001-05-25", "2001-06-01", "2001-07-01"))
+
+
+def flights(split: str = "random", folder: str | Path | None = None, fetch: bool = True) -> Task:
+    """Flights as a task, judged by the area under the ROC curve; about 1 GB.
+
+    Features are uint8 and 0 or 1 [n, 303 or 340], not standardised: the origin, one-hot over the 128 busiest airports
+    (others have no column and are all zero); the destination likewise; the weekday (7) and the hour (24), one-hot;
+    whether the distance is above each of 16 quantiles; with split="random" also the day of the month (31) and the
+    month (6).
+
+    Args:
+        split: "random": pool 2,925,000, validation 25,000, test 50,000; days are shared. "months": pool January to
+            24 May, 2,383,928 flights; validation 25,000 of 25 to 31 May; test 50,000 of June; the other flights of
+            those weeks are in none.
+        folder: where to look for the table, instead of SCALING_DATA and what was fetched before.
+        fetch: whether to fetch what is not found.
+
+    Raises InputError for another split, or if the table is not found, cannot be fetched, or is not the published one.
+
+    Example: `flights().metric` is `"auc"`.
+    """
+    if split not in _SPLITS:
+        raise errors.InputError(f"The split of flights is random or months, not {split!r}.")
+
+    def decode() -> Arrays:
+        found = files.contents(SOURCE, folder, fetch)
+        return files.verify(SOURCE, table(found.files[_FILE]), _CHECKSUM, found.where)
+
+    return make(files.kept("flights", decode, _CHECKSUM) if folder is None else decode(), split)
+
+
+def table(raw: bytes) -> Arrays:
+    """The table: airports as their place in the alphabet uint8, minutes since 1970 int32, delay, distance int16 [n].
+
+    Raises InputError if it is no such table.
+    """
+    import pyarrow.parquet  # a tenth of a second, for those who want this task
+
+    try:
+        read = pyarrow.parquet.read_table(io.BytesIO(raw))
+        airport = pyarrow.chunked_array([*read["origin"].chunks, *read["destination"].chunks])
+        found = airport.combine_chunks().dictionary_encode()
+        place = np.argsort(np.argsort(found.dictionary.to_numpy(zero_copy_only=False)))
+        origin, destination = place[found.indices.to_numpy()].astype(np.uint8).reshape(2, -1)
+        return {
+            "origin": origin,
+            "destination": destination,
+            "minute": read["date"].to_numpy().astype("M8[m]").astype(np.int32),
+            "delay": read["delay"].to_numpy().astype(np.int16),
+            "distance": read["distance"].to_numpy().astype(np.int16),
+        }
+    except (pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise errors.InputError(f"{_FILE} is no table of flights, or is damaged; {SOURCE.advice}.") from error
+
+
+def make(flown: Arrays, split: str) -> Task:
+    """A task of the table."""
+    day = flown["minute"].astype("M8[m]").astype("M8[D]")
+    rows = _random(len(day)) if split == "random" else _months(day)
+    return Task(
+        "flights", features(flown, dated=split == "random"), flown["delay"] > LATE, 2, *rows,
+        metric="auc", standardize=False, split="random" if split == "random" else "given",
+    )  # fmt: skip
+
+
+def _random(n: int) -> Split:
+    return splits.random_split(n, min(_VALIDATION, n // 10), min(_TEST, n // 10))
+
+
+def _months(day: np.ndarray) -> Split:
+    """Train up to 24 May, validate on the last week of May, test on June."""
+    late_may = np.flatnonzero((day >= _MAY_25) & (day < _JUNE))
+    june = np.flatnonzero((day >= _JUNE) & (day < _JULY))
+    if min(len(late_may), len(june)) < 3:
+        raise errors.InputError("The table has too few flights in the last week of May 2001 or in June.")
+    return Split(np.flatnonzero(day < _MAY_25), _drawn(late_may, _VALIDATION), _drawn(june, _TEST))
+
+
+def _drawn(rows: np.ndarray, count: int) -> np.ndarray:
+    """Some of the rows at random."""
+    return rows[splits.random_split(len(rows), 1, min(count, len(rows) - 2)).test]
+
+
+def features(flown: Arrays, dated: bool) -> np.ndarray:
+    """0 or 1, uint8 [n, 303], and 37 columns more if they tell month and day."""
+    minute = flown["minute"].astype("M8[m]")
+    day, month = minute.astype("M8[D]"), minute.astype("M8[M]")
+    # Busiest first; ties by the alphabet. The delays have no part in it.
+    flights_at = np.bincount(np.concatenate([flown["origin"], flown["destination"]]), minlength=256)
+    rank = np.argsort(np.argsort(-flights_at, kind="stable"))
+    hot = [
+        (rank[flown["origin"]], AIRPORTS),
+        (rank[flown["destination"]], AIRPORTS),
+        ((day.astype(np.int64) + 3) % 7, 7),  # 1 January 1970 was a Thursday
+        ((minute - day).astype(np.int64) // 60, 24),
+    ]
+    if dated:
+        hot += [((day - month).astype(np.int64), 31), (month.astype(np.int64) % 12, 6)]
+    x = np.zeros((len(day), sum(size for _, size in hot) + len(DISTANCES)), np.uint8)
+    begin = 0
+    for value, size in hot:
+        at = np.flatnonzero(value < size)
+        x[at, begin + value[at]] = 1
+        begin += size
+    x[:, begin:] = flown["distance"][:, None] > np.array(DISTANCES, np.int16)
+    return x

