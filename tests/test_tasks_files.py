@@ -102,8 +102,14 @@ def test_the_folder_named_is_the_only_one_and_the_users_comes_before_the_well_kn
     [
         (lambda root: root.mkdir(), "The pair was not found; bring a.txt and b.txt"),
         (lambda root: None, "There is no folder .*data, where The pair was to be looked for"),
-        (lambda root: write(root, {"a.txt.gz": b"no gzip", "b.txt": b""}), "data cannot be read; bring a.txt"),
-        (lambda root: write(root, {"two-1.tgz": gzip.compress(b"no archive")}), "two-1.tgz cannot be read; bring"),
+        (
+            lambda root: write(root, {"a.txt.gz": b"no gzip", "b.txt": b""}),
+            "data cannot be read; remove it and bring a.txt",
+        ),
+        (
+            lambda root: write(root, {"two-1.tgz": gzip.compress(b"no archive")}),
+            "two-1.tgz cannot be read; remove it and bring",
+        ),
     ],
 )
 def test_what_is_absent_or_damaged_is_told_in_one_sentence(make, message, tmp_path):

@@ -92,7 +92,7 @@ def verify(source: Source, arrays: Arrays, expected: str, where: Path) -> Arrays
     if checksum(arrays) != expected:
         raise errors.InputError(
             f"The files in {where} are not those of {source.title}, or are damaged: the checksum of what they hold "
-            f"differs; {source.advice}."
+            f"differs; remove them and {source.advice}."
         )
     return arrays
 
@@ -172,7 +172,7 @@ def _matching(source: Source, container: Path) -> Iterator[tuple[str, bytes]]:
             if match := pattern.fullmatch(name):
                 yield match[1], gzip.decompress(read()) if match[match.re.groups] else read()
     except DAMAGED as error:
-        raise errors.InputError(f"{container} cannot be read; {source.advice}.") from error
+        raise errors.InputError(f"{container} cannot be read; remove it and {source.advice}.") from error
 
 
 def _members(container: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
