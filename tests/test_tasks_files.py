@@ -328,7 +328,7 @@ def test_the_split_by_stems_keeps_words_of_one_stem_on_one_side(tmp_path):
     for split in ("random", "stems"):
         with pytest.warns(UserWarning, match="not Debian 12's"):
             task = tasks.words(split, folder)
-        first = task.x.reshape(-1, 16, 26)[:, :5] @ np.arange(1, 27) @ 27 ** np.arange(5)
+        first = task.x.reshape(-1, 16, 26)[:, :5] @ np.arange(1, 27, dtype=np.uint8) @ 27 ** np.arange(5)
         shared[split] = len(np.intersect1d(first[task.pool], first[task.test]))
         assert abs(len(task.test) - len(task.y) // 10) < 10
     assert shared["stems"] == 0
@@ -611,8 +611,8 @@ def test_words_are_a_million_and_their_language_is_learned():
     assert np.bincount(task.y).min() > 40_000
     assert accuracy(task) == pytest.approx(0.37, abs=0.03)
     stems = real(tasks.words, "stems")
-    first = lambda rows: stems.x[rows].reshape(-1, 16, 26)[:, :5] @ np.arange(1, 27) @ 27 ** np.arange(5)  # noqa: E731
-    assert not np.isin(first(stems.test), first(stems.pool)).any()
+    first = stems.x.reshape(-1, 16, 26)[:, :5] @ np.arange(1, 27, dtype=np.uint8) @ 27 ** np.arange(5)
+    assert not np.isin(first[stems.test], first[stems.pool]).any()
     if len(task.y) == words._COUNT:
         assert task.fingerprint == "c0bc49440eb38d6e86ee4de054be535b"
         assert stems.fingerprint == "56ea3f8872efa7d047592591e166b9ef"
